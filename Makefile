@@ -1,0 +1,41 @@
+# The two commands of the README are `make run` and `make test`; `make check` is what every commit passes.
+VENV    ?= .venv
+PY      := $(VENV)/bin/python
+STAMP   := $(VENV)/.installed
+KEEP    ?= 0
+export DEBIAN_FRONTEND := noninteractive
+
+.PHONY: run test check unit kernel bench deps clean
+
+run: deps $(STAMP)
+	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
+
+test: deps $(STAMP) check kernel
+
+# Fast and pure: style, types, unit tests. No root, no network.
+check: $(STAMP)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pytest -m "not kernel"
+
+unit: $(STAMP)
+	$(VENV)/bin/pytest -m "not kernel"
+
+# The real kernel, in namespaces that the tests make and delete.
+kernel: deps $(STAMP)
+	$(VENV)/bin/pytest -m kernel
+
+bench: deps $(STAMP)
+	$(PY) -m benchmarks
+
+deps:
+	@.ci/debian-packages
+
+$(STAMP): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[packets,dev]"
+	@touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

@@ -1,0 +1,65 @@
+"""The three errors of the product, named by who must act.
+
+`PolicyError`: the operator edits a file. `PromiseError`: our bug; commit nothing but a disarm.
+`KernelError`: retry, or tell the engineer what the gateway lacks. Recovery never adds restriction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+SHOWN_PROBLEMS = 20
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """One thing wrong in the operator's files: place, fact, remedy.
+
+    `line` and `column` count from 1; 0 means the file as a whole. `path` is the place inside the
+    document (`windows[0].end`), empty for rows and whole files. `message` is `fact; remedy`.
+    """
+
+    file: str
+    line: int
+    column: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        place = self.file
+        if self.line:
+            place += f":{self.line}:{self.column}"
+        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+
+
+class PolicyError(Exception):
+    """The operator's files are refused; nothing in force changes. Carries every problem found.
+
+    `count` is the number of problems found, which may exceed `len(problems)`: parsers of large
+    files keep the first ones and only count the rest.
+    """
+
+    def __init__(self, problems: list[Problem], count: int | None = None) -> None:
+        self.problems = tuple(problems)
+        self.count = len(problems) if count is None else count
+        lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        if self.count > len(lines):
+            lines.append(f"… and {self.count - len(lines):,} more errors, {self.count:,} in all")
+        super().__init__("\n".join(lines))
+
+
+class PromiseError(Exception):
+    """A compiled ruleset breaks a promise of the design: our bug, and never committed."""
+
+    def __init__(self, violations: list[str]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(violations))
+
+
+class KernelError(Exception):
+    """The kernel refused an operation. Branch on `errno` and `operation`, never on the text."""
+
+    def __init__(self, operation: str, errno: int, message: str) -> None:
+        self.operation = operation
+        self.errno = errno
+        super().__init__(f"{operation}: {message}")

@@ -1,0 +1,1 @@
+"""The only netlink: reading and committing what is ours. Nothing here decides policy."""

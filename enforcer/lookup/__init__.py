@@ -1,0 +1,1 @@
+"""Longest-prefix radix tree and the planner of hash stages. Pure."""

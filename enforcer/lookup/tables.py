@@ -1,0 +1,87 @@
+"""What the planner hands to the ruleset: hash stages of masked addresses, each with a class.
+
+A *class* says for which categories and services an address is registered. A *stage* is one hash
+map of the kernel: all its keys are masked to one prefix length. A packet's address is looked up
+stage by stage in the order given; the first hit is the answer (the planner orders them so that
+this equals the longest match in the radix tree).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enforcer.policy.prefix import BITS, Family, Service
+
+Keys = NDArray[np.uint32] | NDArray[np.void]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Term:
+    """One reason why an address is registered. No services means any service."""
+
+    category: str
+    services: tuple[Service, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class LookupClass:
+    """The data of an element: `id` (1..0xfffffffe) is derived from `terms` alone, so that it never
+    moves when other classes come and go. `terms` run from the longest match to the shortest and
+    stop at the first term for any service.
+    """
+
+    id: int
+    terms: tuple[Term, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """One hash map: `keys[i]`, an address masked to `length`, has class `classes[i]`.
+
+    `keys` is sorted and unique: uint32 in host order for IPv4, `V16` (packed, network order) for
+    IPv6. `classes` is uint32. `digest` (16 hexadecimal digits) names the content; stages are equal
+    when family, length and digest are equal.
+    """
+
+    family: Family
+    length: int
+    keys: Keys
+    classes: NDArray[np.uint32]
+    digest: str
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Stage) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+    @property
+    def _identity(self) -> tuple[int, int, str]:
+        return self.family, self.length, self.digest
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def packed_mask(self) -> bytes:
+        bits = BITS[self.family]
+        mask = ((1 << bits) - 1) ^ ((1 << (bits - self.length)) - 1)
+        return mask.to_bytes(bits // 8, "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """The compiled registry of one day: stages in lookup order, and the classes they refer to.
+
+    `prefixes` counts the registered prefixes by (family, category), for the metrics.
+    """
+
+    stages: tuple[Stage, ...] = ()
+    classes: tuple[LookupClass, ...] = ()
+    prefixes: tuple[tuple[Family, str, int], ...] = ()
+
+    def of_family(self, family: Family) -> tuple[Stage, ...]:
+        return tuple(stage for stage in self.stages if stage.family == family)

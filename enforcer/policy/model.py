@@ -1,0 +1,205 @@
+"""The policy as values. What comes out of `policy.load`, and what everything later trusts.
+
+Frozen and checked: behind this module there is no raw text and no dict. Durations are seconds or
+timedelta, rates bits per second, instants aware and in UTC.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
+from typing import Literal
+
+from enforcer.policy.prefix import Prefix, Service
+
+OnStop = Literal["keep", "release"]
+Lease = Literal["gateway", "until-end"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """The operator's own servers that guard protects: a few prefixes and named services."""
+
+    name: str
+    prefixes: tuple[Prefix, ...]
+    services: tuple[Service, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A named interface whose rate `reserve` shares out."""
+
+    name: str
+    device: str
+    rate_bps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Tag registered traffic: `fwmark` (32 bits) and/or `dscp` (six bits)."""
+
+    fwmark: int | None = None
+    dscp: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reserve:
+    """Guarantee registered traffic a `share` (0 < share <= 0.8) of the link named `link`."""
+
+    link: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """Let new inbound flows to the estate named `estate` in only from registered and lifelines."""
+
+    estate: str
+
+
+Measure = Mark | Reserve | Guard
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The time form `once`, as instants: both aware and in UTC."""
+
+    starts_at: datetime
+    ends_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recurring:
+    """The time form of RFC 5545: `rrule` from the wall time `start` in the window's zone.
+
+    `start` and `except_` are naive wall times; `duration` is elapsed time.
+    """
+
+    rrule: str
+    start: datetime
+    duration: timedelta
+    except_: tuple[datetime, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hijri:
+    """Days of the Umm al-Qura calendar, each from `from_minute` to `to_minute` of the wall clock.
+
+    `to_minute` at or before `from_minute` means the next day. `sighting` shifts a year's month.
+    """
+
+    month: int
+    day: int
+    days: int
+    from_minute: int
+    to_minute: int
+    sighting: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Calendar:
+    """Events of an iCalendar file whose summary contains `match` (every event when None)."""
+
+    file: str
+    match: str | None = None
+
+
+TimeForm = Once | Recurring | Hijri | Calendar
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What an operator declared: who, why, when, and which measures.
+
+    `zone` is the zone in which the window's times are shown; `zone_name` its IANA name, or the
+    offset as text. `source` is `file:line:column` of the declaration, for messages. `windows` are
+    equal when what they declare is equal, wherever they stand.
+    """
+
+    id: str
+    reason: str
+    declared_by: str
+    reference: str
+    form: TimeForm
+    zone: tzinfo
+    zone_name: str
+    mark: Mark | None = None
+    reserve: Reserve | None = None
+    guard: Guard | None = None
+    lease: Lease = "gateway"
+    stage: bool = False
+    provisional: bool = False
+    source: str = field(default="", compare=False)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """The window's measures in the order of the packet path."""
+        return tuple(m for m in (self.guard, self.mark, self.reserve) if m is not None)
+
+    @property
+    def measure_names(self) -> tuple[str, ...]:
+        return tuple(type(m).__name__.lower() for m in self.measures)
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    name: str
+    uplinks: tuple[str, ...]
+    lease_s: int = 600
+    require_synchronised_clock: bool = True
+    on_stop: OnStop = "keep"
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySpec:
+    """Where registrations come from. `files` are names relative to the configuration file."""
+
+    files: tuple[str, ...] = ()
+    shrink_limit: float = 0.2
+    kernel_memory_bytes: int = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    host: str = "127.0.0.1"
+    port: int = 9435
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Everything the operator declared, but for the registrations themselves.
+
+    `digest` names the bytes it was read from (hexadecimal, for the record).
+    """
+
+    gateway: Gateway
+    categories: tuple[str, ...]
+    registry: RegistrySpec = RegistrySpec()
+    lifelines: tuple[Prefix, ...] = ()
+    estates: tuple[Estate, ...] = ()
+    links: tuple[Link, ...] = ()
+    windows: tuple[Window, ...] = ()
+    metrics: Metrics = Metrics()
+    digest: str = ""
+
+    def estate(self, name: str) -> Estate:
+        return next(estate for estate in self.estates if estate.name == name)
+
+    def link(self, name: str) -> Link:
+        return next(link for link in self.links if link.name == name)
+
+    def window(self, window_id: str) -> Window | None:
+        return next((window for window in self.windows if window.id == window_id), None)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Activation:
+    """One occurrence of a window, as instants: aware and in UTC, `ends_at` excluded."""
+
+    starts_at: datetime
+    ends_at: datetime
+    window: Window = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        return self.window.id

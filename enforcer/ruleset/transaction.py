@@ -1,0 +1,258 @@
+"""What the kernel holds, and what to change: two values, and the interface that turns one into the
+other. A Transaction is applied whole or not at all (shapers beside it, see `Transaction`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from enforcer.policy.prefix import Family
+from enforcer.ruleset.lower import Expr
+from enforcer.ruleset.vocabulary import (
+    ArmingSet,
+    Chain,
+    ClassMap,
+    Hook,
+    RegisteredMap,
+    Shaper,
+    SmallSet,
+)
+
+# --- what is there ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ChainState:
+    """A chain as the kernel holds it: its hook (None: not hooked) and its rules, lowered.
+
+    An expression that we never make is kept as `("unknown", name, raw bytes)`, so it never equals.
+    """
+
+    hook: Hook | None
+    rules: tuple[tuple[Expr, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetState:
+    """A set or map as the kernel holds it.
+
+    `kind` is `small`, `classes`, `armed`, `registered` or `foreign` (a shape we never make).
+    `elements`: packed keys for `small`; `(class id, chain)` for `classes`; `(family, remaining
+    nanoseconds, declared timeout in nanoseconds)` for `armed`, expired ones left out; empty for
+    `registered`, whose content is named by the ledger.
+    """
+
+    kind: str
+    size: int
+    elements: frozenset[object] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class KernelState:
+    """A consistent read of everything of ours (generation id the same before and after).
+
+    `ledger` maps a registered map's name to the digest of what was loaded into it. `shapers` are
+    qdiscs of ours; `foreign_qdiscs` names devices whose root qdisc somebody else configured.
+    `foreign` says why a table of our name is not ours (None when it is ours or absent): such a
+    table is never touched. `dormant` is the table flag.
+    """
+
+    generation: int
+    exists: bool = False
+    dormant: bool = False
+    foreign: str | None = None
+    chains: Mapping[str, ChainState] = field(default_factory=dict)
+    sets: Mapping[str, SetState] = field(default_factory=dict)
+    counters: frozenset[str] = frozenset()
+    ledger: Mapping[str, str] = field(default_factory=dict)
+    shapers: frozenset[Shaper] = frozenset()
+    foreign_qdiscs: frozenset[str] = frozenset()
+    devices: frozenset[str] = frozenset()
+
+
+# --- what to change -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CreateTable:
+    """Creates the table and its unhooked ledger chain."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteTable:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class WakeTable:
+    """Takes the dormant flag off."""
+
+
+@dataclass(frozen=True, slots=True)
+class AddSet:
+    """Creates a set or map. Small sets and class maps come with their elements; an arming set and
+    a registered map come empty (`Arm` and `Load` fill them).
+    """
+
+    container: SmallSet | ClassMap | ArmingSet | RegisteredMap
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteSet:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Adds the stage's elements to its registered map; with `flush`, in place of all there is."""
+
+    target: RegisteredMap
+    flush: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """A delta for the registered map `target`, which exists and holds `target.stage` afterwards.
+
+    `removed` and `added` are stages of the same family and length whose keys leave or arrive. A key
+    whose class changes is in both.
+    """
+
+    target: RegisteredMap
+    removed: RegisteredMap
+    added: RegisteredMap
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """Arms a window for `target.timeout_ns(now)` as of the moment of sending.
+
+    `present` are the families whose elements are there already and are replaced (deleted and
+    added in the one transaction: kernels before 6.12 do not update a timeout on re-adding).
+    """
+
+    target: ArmingSet
+    present: frozenset[Family] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class AddCounter:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCounter:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddChain:
+    """Creates a chain without rules."""
+
+    name: str
+    hook: Hook | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetRules:
+    """The chain's rules in place of all there are; `flush` when there may be some."""
+
+    chain: Chain
+    flush: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FlushChain:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteChain:
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class WriteLedger:
+    """The ledger in place of the old one: (map name, digest) pairs, sorted."""
+
+    entries: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddShaper:
+    """Puts our HTB on a device, in place of the default qdisc or of an older one of ours."""
+
+    shaper: Shaper
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteShaper:
+    device: str
+
+
+Operation = (
+    CreateTable
+    | DeleteTable
+    | WakeTable
+    | AddSet
+    | DeleteSet
+    | Load
+    | Change
+    | Arm
+    | AddCounter
+    | DeleteCounter
+    | AddChain
+    | SetRules
+    | FlushChain
+    | DeleteChain
+    | WriteLedger
+    | AddShaper
+    | DeleteShaper
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """Operations in an order the kernel accepts, planned against `generation`.
+
+    Everything but shapers goes as one netlink batch. `AddShaper`s run before the batch and
+    `DeleteShaper`s after it, so that no packet is classified to a class that is not there.
+    """
+
+    generation: int
+    operations: tuple[Operation, ...]
+
+    @property
+    def shaping(self) -> tuple[AddShaper | DeleteShaper, ...]:
+        return tuple(op for op in self.operations if isinstance(op, AddShaper | DeleteShaper))
+
+    @property
+    def netfilter(self) -> tuple[Operation, ...]:
+        return tuple(op for op in self.operations if not isinstance(op, AddShaper | DeleteShaper))
+
+
+class Kernel(Protocol):
+    """The kernel, real or fake. One contract suite runs against both.
+
+    All raise `KernelError` with the errno; after an error nothing of the transaction is in force,
+    apart from an `AddShaper` (idle without rules) that the next diff takes away.
+    """
+
+    def read(self) -> KernelState:
+        """A consistent view of what is ours, and of the devices."""
+
+    def generation(self) -> int:
+        """The ruleset's generation id, of all tables of the namespace."""
+
+    def commit(self, transaction: Transaction, now_ns: int) -> None:
+        """Applies it whole, or raises: ESTALE-like `errno.ERESTART` when the generation moved."""
+
+    def counters(self) -> dict[str, tuple[int, int]]:
+        """Name → (packets, bytes) of our named counters; empty when there is no table."""
+
+    def elements(self, map_name: str, keys: list[bytes]) -> dict[bytes, int]:
+        """Class ids that a registered map holds for packed keys (single look-ups, no dump)."""
+
+    def close(self) -> None: ...

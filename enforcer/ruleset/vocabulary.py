@@ -1,0 +1,400 @@
+"""The closed vocabulary of our rules. What is not here cannot be said to the kernel.
+
+Promise 5 begins here: there is a word for interface, address, protocol, port, TCP flags and time
+(the arming set), and none for content. Each word has one nft syntax (`render`) and one sequence of
+nf_tables expressions (`lower`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from enforcer.lookup.tables import Stage
+from enforcer.policy.prefix import Family, Prefix
+
+Side = Literal["saddr", "daddr"]
+Port = Literal["sport", "dport"]
+
+
+# --- matches: a packet that does not fit leaves the rule --------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IsFamily:
+    """`meta nfproto ipv4`"""
+
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class IifName:
+    """`iifname "wan0"`"""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class OifName:
+    """`oifname "wan0"`"""
+
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressIn:
+    """`ip daddr 203.0.113.0/28`"""
+
+    side: Side
+    prefix: Prefix
+
+
+@dataclass(frozen=True, slots=True)
+class MaskedIn:
+    """`ip saddr & 255.255.255.0 @lifelines4-24`: a hash set of addresses masked to one length."""
+
+    side: Side
+    family: Family
+    length: int
+    set_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """`meta l4proto udp`"""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortIn:
+    """`th dport 5000-5100`, or one port when first equals last."""
+
+    port: Port
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class PortInSet:
+    """`th dport @services.concentrators.udp`: a 16-bit set, a bitmap in the kernel."""
+
+    port: Port
+    set_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class TcpStart:
+    """`tcp flags & (syn | ack) == syn`: a segment that opens a connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Armed:
+    """`meta nfproto @armed.WINDOW`: true while the kernel's own timer keeps the window armed."""
+
+    window: str
+
+    @property
+    def set_name(self) -> str:
+        return armed_set(self.window)
+
+
+# --- the registered lookup --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class TakeClass:
+    """`meta priority set ip saddr & 255.255.255.0 map @reg4-24`: a match and a note.
+
+    A packet whose address is not in the stage leaves the rule, as does one that is when `window`
+    is given and not armed (asked after the address, so that only hits pay for it). Otherwise the
+    class stands in skb->priority until `DropClass` or `SetPriority`, always within one hook. (Why
+    this field, and no nested map: docs/decisions/0003.)
+    """
+
+    side: Side
+    family: Family
+    length: int
+    map_name: str
+    window: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ByClass:
+    """`meta priority vmap @mark.WINDOW.classes4`: to the chain of the packet's class."""
+
+    map_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropClass:
+    """`meta priority set 0:0`: the note is wiped out."""
+
+
+# --- actions ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """`counter name "guard/ddos/held_back/ip4/unregistered"`: a named counter object."""
+
+    counter: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetMark:
+    """`meta mark set 0x00000051`"""
+
+    fwmark: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetDscp:
+    """`ip dscp set cs5`"""
+
+    family: Family
+    dscp: int
+
+
+@dataclass(frozen=True, slots=True)
+class SetPriority:
+    """`meta priority set 1:10`: straight to a class of the link's HTB."""
+
+    major: int
+    minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Goto:
+    chain: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    pass
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    pass
+
+
+Match = (
+    IsFamily
+    | IifName
+    | OifName
+    | AddressIn
+    | MaskedIn
+    | Protocol
+    | PortIn
+    | PortInSet
+    | TcpStart
+    | Armed
+    | TakeClass
+)
+Action = (
+    ByClass
+    | DropClass
+    | Count
+    | SetMark
+    | SetDscp
+    | SetPriority
+    | Jump
+    | Goto
+    | Accept
+    | Return
+    | Drop
+)
+Statement = Match | Action
+MATCHES = (
+    IsFamily,
+    IifName,
+    OifName,
+    AddressIn,
+    MaskedIn,
+    Protocol,
+    PortIn,
+    PortInSet,
+    TcpStart,
+    Armed,
+    TakeClass,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Statements from left to right: the first match that fails ends the rule."""
+
+    statements: tuple[Statement, ...]
+
+
+# --- containers -------------------------------------------------------------------------------
+
+HookName = Literal["ingress", "prerouting", "postrouting"]
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """Where a base chain is called. `device` only at ingress. The policy is always accept."""
+
+    name: HookName
+    priority: int
+    device: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """A base chain when it has a hook; otherwise reached by jump, goto or class map."""
+
+    name: str
+    rules: tuple[Rule, ...] = ()
+    hook: Hook | None = None
+
+
+KeyType = Literal["ipv4_addr", "ipv6_addr", "inet_service", "nf_proto", "classid"]
+KEY_BYTES: dict[KeyType, int] = {
+    "ipv4_addr": 4,
+    "ipv6_addr": 16,
+    "inet_service": 2,
+    "nf_proto": 1,
+    "classid": 4,
+}
+# Values of <linux/netfilter.h>: what `meta nfproto` yields.
+NFPROTO: dict[Family, int] = {4: 2, 6: 10}
+
+
+@dataclass(frozen=True, slots=True)
+class SmallSet:
+    """A set of a few elements, held and compared in full. Keys are packed in network order."""
+
+    name: str
+    key: KeyType
+    elements: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        return table_size(len(self.elements))
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMap:
+    """A verdict map from class id to the chain that acts for it: `goto` each."""
+
+    name: str
+    elements: tuple[tuple[int, str], ...]
+
+    @property
+    def size(self) -> int:
+        return table_size(len(self.elements))
+
+
+@dataclass(frozen=True, slots=True)
+class ArmingSet:
+    """The set `armed.WINDOW`: both families while armed, on the kernel's own timer.
+
+    `ends_ns` is the window's end and `lease_ns` how long it stays armed without the daemon (None:
+    until its end), in nanoseconds since the epoch and nanoseconds. The kernel's timeout is the
+    smaller of what is left to the end and the lease.
+    """
+
+    window: str
+    ends_ns: int
+    lease_ns: int | None
+
+    @property
+    def name(self) -> str:
+        return armed_set(self.window)
+
+    def timeout_ns(self, now_ns: int) -> int:
+        """What is left to run at `now_ns`; zero or less means that it must not be armed."""
+        left = self.ends_ns - now_ns
+        return left if self.lease_ns is None else min(left, self.lease_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredMap:
+    """A stage of the registered lookup as a map of the kernel: masked address → class id.
+
+    Compared by the stage's digest, never element by element. The name carries family, length and
+    size, so that a stage which outgrows its map gets a new one and both exist for one transaction.
+    """
+
+    stage: Stage
+
+    @property
+    def size(self) -> int:
+        return table_size(len(self.stage))
+
+    @property
+    def name(self) -> str:
+        return f"reg{self.stage.family}-{self.stage.length}-{self.size}"
+
+    @property
+    def key(self) -> KeyType:
+        return "ipv4_addr" if self.stage.family == 4 else "ipv6_addr"
+
+
+Container = SmallSet | ClassMap | ArmingSet | RegisteredMap
+
+
+@dataclass(frozen=True, slots=True)
+class Shaper:
+    """HTB on a link: class 1:10 for registered traffic, class 1:20 for the rest, both may borrow
+    all of `rate_bps` (work-conserving). Bits per second.
+    """
+
+    device: str
+    rate_bps: int
+    registered_bps: int
+
+    @property
+    def rest_bps(self) -> int:
+        return self.rate_bps - self.registered_bps
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """Everything of ours in the kernel at one instant. Names are unique; order of containers and
+    counters carries no meaning, order of rules in a chain does.
+    """
+
+    containers: tuple[Container, ...] = ()
+    chains: tuple[Chain, ...] = ()
+    counters: tuple[str, ...] = ()
+    shapers: tuple[Shaper, ...] = ()
+    _index: dict[str, Chain] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
+
+    def __post_init__(self) -> None:
+        self._index.update((chain.name, chain) for chain in self.chains)
+
+    def chain(self, name: str) -> Chain | None:
+        return self._index.get(name)
+
+
+TABLE = "enforcer"
+LEDGER_CHAIN = "ledger"
+
+
+def armed_set(window: str) -> str:
+    return f"armed.{window}"
+
+
+def table_size(count: int) -> int:
+    """The declared size of a hash: a power of two with a quarter to spare, 16 at least.
+
+    The kernel refuses elements beyond it and sizes its buckets by it (nft_hash_buckets), so it is
+    given always, and in coarse steps so that small updates fit the map that is there.
+    """
+    return max(16, 1 << (count + count // 4).bit_length())

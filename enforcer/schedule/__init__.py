@@ -1,0 +1,1 @@
+"""Windows → instants: zones, recurrence, calendars. Pure: `now` is an argument."""

@@ -1,0 +1,1 @@
+"""Where policy text and registrations come from: files, feeds, last-good cache."""
