@@ -283,7 +283,8 @@ class SmallSet:
 
     @property
     def size(self) -> int:
-        return table_size(len(self.elements))
+        # All ports: only then does the kernel prefer its bitmap to a hash (nft_select_set_ops).
+        return 1 << 16 if self.key == "inet_service" else table_size(len(self.elements))
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +315,10 @@ class ArmingSet:
     @property
     def name(self) -> str:
         return armed_set(self.window)
+
+    @property
+    def size(self) -> int:
+        return table_size(len(NFPROTO))
 
     def timeout_ns(self, now_ns: int) -> int:
         """What is left to run at `now_ns`; zero or less means that it must not be armed."""
@@ -350,12 +355,16 @@ Container = SmallSet | ClassMap | ArmingSet | RegisteredMap
 @dataclass(frozen=True, slots=True)
 class Shaper:
     """HTB on a link: class 1:10 for registered traffic, class 1:20 for the rest, both may borrow
-    all of `rate_bps` (work-conserving). Bits per second.
+    all of `rate_bps` (work-conserving). Bits per second, rounded down to the kernel's whole bytes.
     """
 
     device: str
     rate_bps: int
     registered_bps: int
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rate_bps", self.rate_bps & ~7)
+        object.__setattr__(self, "registered_bps", self.registered_bps & ~7)
 
     @property
     def rest_bps(self) -> int:
@@ -398,3 +407,9 @@ def table_size(count: int) -> int:
     given always, and in coarse steps so that small updates fit the map that is there.
     """
     return max(16, 1 << (count + count // 4).bit_length())
+
+
+# Our HTB is told apart by its handle; `meta priority` names its classes directly.
+SHAPER_MAJOR = 0xE4F0
+REGISTERED_MINOR = 0x10
+REST_MINOR = 0x20
