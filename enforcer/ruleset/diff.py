@@ -1,0 +1,235 @@
+"""Desired ruleset and kernel state → the Transaction that turns one into the other, or None.
+
+It depends on current state, never on history: first install, a window that opens, drift repair and
+a restart are the same call. What stands in our table is ours: a foreign chain there is taken out.
+
+The order is one the kernel accepts in one batch: rules first lose their grip on what must go, then
+sets go (class maps hold chains), then chains; then what is new is made, filled, and last of all
+referred to. `inert` transactions (nothing but loads into maps no rule uses) need no care at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from enforcer.errors import KernelError
+from enforcer.lookup.delta import delta
+from enforcer.lookup.tables import Stage
+from enforcer.policy.prefix import FAMILIES
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset import vocabulary as v
+from enforcer.ruleset.lower import lower_rule
+
+# The kernel tells what is left of a timeout in milliseconds and counts it in jiffies.
+ARM_TOLERANCE_NS = 20 * 10**6
+_EEXIST = 17
+
+
+def diff(
+    desired: v.Ruleset,
+    state: t.KernelState,
+    now_ns: int,
+    *,
+    loaded: Mapping[str, Stage] | None = None,
+    retire: frozenset[str] = frozenset(),
+) -> t.Transaction | None:
+    """What to change so that the kernel holds `desired`; None when it does.
+
+    `loaded` maps digests to stages still at hand, from which a delta can be made. `retire` names
+    counters whose totals have been taken over: only those are deleted. Raises KernelError when a
+    table of our name belongs to somebody else.
+    """
+    if state.foreign is not None:
+        raise KernelError(
+            "read",
+            _EEXIST,
+            f"a table inet {v.TABLE} is there that enforcer did not make ({state.foreign}); "
+            f"rename or delete it: nft delete table inet {v.TABLE}",
+        )
+    operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
+    return t.Transaction(state.generation, tuple(operations)) if operations else None
+
+
+def teardown(state: t.KernelState) -> t.Transaction | None:
+    """The Transaction that leaves nothing of ours: `disarm` and `on_stop: release`."""
+    operations: list[t.Operation] = []
+    if state.exists and state.foreign is None:
+        operations.append(t.DeleteTable())
+    operations += [t.DeleteShaper(s.device) for s in sorted(state.shapers, key=lambda s: s.device)]
+    return t.Transaction(state.generation, tuple(operations)) if operations else None
+
+
+class _Difference:
+    def __init__(
+        self,
+        desired: v.Ruleset,
+        state: t.KernelState,
+        now_ns: int,
+        loaded: Mapping[str, Stage],
+        retire: frozenset[str],
+    ) -> None:
+        self.desired, self.state, self.now_ns = desired, state, now_ns
+        self.loaded, self.retire = loaded, retire
+        self.containers = {c.name: c for c in desired.containers}
+        self.stale_sets = {n for n in state.sets if not self._set_fits(n)}
+        self.new_sets = [
+            c for c in desired.containers if c.name not in state.sets or c.name in self.stale_sets
+        ]
+        self.stale_chains = {c for c in state.chains if not self._chain_fits(c)}
+        self.changed_chains = [c for c in desired.chains if self._rules_change(c)]
+
+    def operations(self) -> list[t.Operation]:
+        ops: list[t.Operation] = []
+        if not self.state.exists:
+            ops.append(t.CreateTable())
+        elif self.state.dormant:
+            ops.append(t.WakeTable())
+        return [*ops, *self._take_out(), *self._put_in(), *self._ledger(), *self._shapers()]
+
+    # --- what fits ---------------------------------------------------------------------------
+
+    def _set_fits(self, name: str) -> bool:
+        there, wanted = self.state.sets[name], self.containers.get(name)
+        if wanted is None or there.kind != _KIND[type(wanted)] or there.size != wanted.size:
+            return False
+        if isinstance(wanted, v.SmallSet | v.ClassMap):
+            return there.elements == frozenset(wanted.elements)
+        return True
+
+    def _chain_fits(self, name: str) -> bool:
+        wanted = self.desired.chain(name)
+        return wanted is not None and wanted.hook == self.state.chains[name].hook
+
+    def _rules_change(self, chain: v.Chain) -> bool:
+        there = self.state.chains.get(chain.name)
+        if there is None or chain.name in self.stale_chains:
+            return True
+        if any(name in self.stale_sets for rule in chain.rules for name in _set_names(rule)):
+            return True
+        return there.rules != tuple(lower_rule(rule) for rule in chain.rules)
+
+    # --- out, then in ------------------------------------------------------------------------
+
+    def _take_out(self) -> list[t.Operation]:
+        loosened = self.stale_chains | {
+            c.name for c in self.changed_chains if c.name in self.state.chains
+        }
+        ops: list[t.Operation] = [
+            t.FlushChain(name) for name in sorted(loosened) if self.state.chains[name].rules
+        ]
+        # Class maps first: they hold chains that may go.
+        order = sorted(self.stale_sets, key=lambda n: (self.state.sets[n].kind != "classes", n))
+        ops += [t.DeleteSet(name) for name in order]
+        ops += [t.DeleteChain(name) for name in sorted(self.stale_chains)]
+        gone = (self.state.counters - set(self.desired.counters)) & self.retire
+        return ops + [t.DeleteCounter(name) for name in sorted(gone)]
+
+    def _put_in(self) -> list[t.Operation]:
+        missing = set(self.desired.counters) - self.state.counters
+        ops: list[t.Operation] = [t.AddCounter(name) for name in sorted(missing)]
+        maps = [c for c in self.new_sets if isinstance(c, v.ClassMap)]
+        ops += [t.AddSet(c) for c in self.new_sets if not isinstance(c, v.ClassMap)]
+        ops += self._loads()
+        ops += [
+            t.AddChain(c.name, c.hook)
+            for c in self.desired.chains
+            if c.name not in self.state.chains or c.name in self.stale_chains
+        ]
+        ops += [t.AddSet(c) for c in maps]
+        ops += [t.SetRules(c, flush=False) for c in self.changed_chains if c.rules]
+        return ops + self._arms()
+
+    def _loads(self) -> list[t.Operation]:
+        ops: list[t.Operation] = []
+        new = {c.name for c in self.new_sets}
+        for c in self.desired.containers:
+            if not isinstance(c, v.RegisteredMap):
+                continue
+            if c.name in new:
+                ops.append(t.Load(c))
+            elif self.state.ledger.get(c.name) != c.stage.digest:
+                ops += self._update(c)
+        return ops
+
+    def _update(self, wanted: v.RegisteredMap) -> list[t.Operation]:
+        old = self.loaded.get(self.state.ledger.get(wanted.name, ""))
+        if old is None or (old.family, old.length) != (wanted.stage.family, wanted.stage.length):
+            return [t.Load(wanted, flush=True)]
+        change = delta(old, wanted.stage)
+        if change is None:
+            return []
+        removed, added = change
+        return [t.Change(wanted, v.RegisteredMap(removed), v.RegisteredMap(added))]
+
+    def _arms(self) -> list[t.Operation]:
+        ops: list[t.Operation] = []
+        for c in self.desired.containers:
+            if not isinstance(c, v.ArmingSet) or c.timeout_ns(self.now_ns) <= 0:
+                continue
+            there = self.state.sets.get(c.name)
+            fresh = there is None or c.name in self.stale_sets
+            left = {} if fresh or there is None else _remaining(there)
+            if not _armed_well(c, left, self.now_ns):
+                ops.append(t.Arm(c, frozenset(f for f in FAMILIES if f in left)))
+        return ops
+
+    def _ledger(self) -> list[t.Operation]:
+        wanted = {
+            c.name: c.stage.digest
+            for c in self.containers.values()
+            if isinstance(c, v.RegisteredMap)
+        }
+        if wanted == dict(self.state.ledger):
+            return []
+        return [t.WriteLedger(tuple(sorted(wanted.items())))]
+
+    def _shapers(self) -> list[t.Operation]:
+        wanted = {s.device: s for s in self.desired.shapers}
+        there = {s.device: s for s in self.state.shapers}
+        ops: list[t.Operation] = [
+            t.AddShaper(s) for device, s in sorted(wanted.items()) if there.get(device) != s
+        ]
+        return ops + [t.DeleteShaper(d) for d in sorted(there.keys() - wanted.keys())]
+
+
+_KIND: dict[type, str] = {
+    v.SmallSet: "small",
+    v.ClassMap: "classes",
+    v.ArmingSet: "armed",
+    v.RegisteredMap: "registered",
+}
+
+
+def _set_names(rule: v.Rule) -> tuple[str, ...]:
+    """The sets and maps that a rule refers to."""
+    names: list[str] = []
+    for s in rule.statements:
+        if isinstance(s, v.MaskedIn | v.PortInSet | v.Armed):
+            names.append(s.set_name)
+        elif isinstance(s, v.TakeClass | v.ByClass):
+            names.append(s.map_name)
+            if isinstance(s, v.TakeClass) and s.window is not None:
+                names.append(v.armed_set(s.window))
+    return tuple(names)
+
+
+def _remaining(there: t.SetState) -> dict[int, int]:
+    """Family → nanoseconds left, of an arming set as it was read."""
+    left: dict[int, int] = {}
+    for element in there.elements:
+        if isinstance(element, tuple):
+            family, remaining_ns, _ = element
+            left[family] = remaining_ns
+    return left
+
+
+def _armed_well(wanted: v.ArmingSet, left: Mapping[int, int], now_ns: int) -> bool:
+    """Both families armed, never past the end; a lease is renewed when a third of it is gone."""
+    timeout_ns = wanted.timeout_ns(now_ns)
+    least = timeout_ns - ARM_TOLERANCE_NS
+    if wanted.lease_ns is not None and timeout_ns == wanted.lease_ns:
+        least = timeout_ns * 2 // 3
+    return all(
+        family in left and least <= left[family] <= timeout_ns + ARM_TOLERANCE_NS
+        for family in FAMILIES
+    )

@@ -1,0 +1,154 @@
+"""guard: new inbound flows to an estate come in from registered sources and lifelines only.
+
+The one measure that drops. In order, the cheapest and most selective first: the uplink (the hook
+itself), the estate's prefixes, its services and "starts something new", the arming set, lifelines,
+the registered lookup; what is left is counted and dropped (counted only when the window is staged).
+Stateless: conntrack would cost more than all of this, and its table is what an attack fills.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from enforcer.lookup.tables import Tables
+from enforcer.policy.model import Estate
+from enforcer.policy.prefix import FAMILIES, PROTOCOLS, Family, Prefix
+from enforcer.ruleset.measures import LIFELINE, UNREGISTERED, CounterName, Part
+from enforcer.ruleset.registered import registered_lookup
+from enforcer.ruleset.vocabulary import (
+    Accept,
+    AddressIn,
+    Armed,
+    Chain,
+    Container,
+    Drop,
+    Goto,
+    Hook,
+    IsFamily,
+    KeyType,
+    MaskedIn,
+    PortIn,
+    PortInSet,
+    Protocol,
+    Rule,
+    Side,
+    SmallSet,
+    Statement,
+    TcpStart,
+)
+
+PRIORITY = 0
+_KEY: dict[Family, KeyType] = {4: "ipv4_addr", 6: "ipv6_addr"}
+
+
+def prefix_matches(
+    name: str, side: Side, prefixes: tuple[Prefix, ...], family: Family
+) -> tuple[list[Statement], list[Container]]:
+    """Matches, one for each length among the prefixes: a comparison, or a hash set of several."""
+    by_length: dict[int, list[Prefix]] = defaultdict(list)
+    for prefix in sorted(set(prefixes)):
+        if prefix.family == family:
+            by_length[prefix.length].append(prefix)
+    matches: list[Statement] = []
+    sets: list[Container] = []
+    for length, group in sorted(by_length.items()):
+        if len(group) == 1:
+            matches.append(AddressIn(side, group[0]))
+            continue
+        set_name = f"{name}{family}-{length}"
+        matches.append(MaskedIn(side, family, length, set_name))
+        sets.append(SmallSet(set_name, _KEY[family], tuple(p.packed for p in group)))
+    return matches, sets
+
+
+def _service_matches(
+    owner: str, estate: Estate
+) -> tuple[list[tuple[Statement, ...]], list[Container]]:
+    """One sequence of matches for each thing a new flow to the estate can be."""
+    single: dict[int, list[int]] = defaultdict(list)
+    matches: list[tuple[Statement, ...]] = []
+    sets: list[Container] = []
+    for service in sorted(estate.services, key=lambda s: (s.protocol, s.first_port or 0)):
+        start = _start(service.protocol)
+        if service.first_port is None or service.last_port is None:
+            matches.append(start)
+        elif service.first_port == service.last_port:
+            single[service.protocol].append(service.first_port)
+        else:
+            matches.append((*start, PortIn("dport", service.first_port, service.last_port)))
+    for protocol, ports in sorted(single.items()):
+        if len(ports) == 1:
+            matches.append((*_start(protocol), PortIn("dport", ports[0], ports[0])))
+            continue
+        set_name = f"{owner}.ports{protocol}"
+        packed = tuple(port.to_bytes(2, "big") for port in sorted(set(ports)))
+        matches.append((*_start(protocol), PortInSet("dport", set_name)))
+        sets.append(SmallSet(set_name, "inet_service", packed))
+    return matches, sets
+
+
+def _start(protocol: int) -> tuple[Statement, ...]:
+    """What starts something new: for TCP a SYN without ACK, for the others every datagram."""
+    if protocol == PROTOCOLS["tcp"]:
+        return Protocol(protocol), TcpStart()
+    return (Protocol(protocol),)
+
+
+def guard_part(
+    window: str,
+    estate: Estate,
+    uplinks: tuple[str, ...],
+    lifelines: tuple[Prefix, ...],
+    tables: Tables,
+    *,
+    stage: bool,
+) -> Part:
+    """`uplinks` are those that exist; `stage` counts what would be held back and drops nothing."""
+    owner = f"guard.{window}"
+    services, containers = _service_matches(owner, estate)
+    base_rules: list[Rule] = []
+    chains: list[Chain] = []
+    for family in FAMILIES:
+        to_estate, estate_sets = prefix_matches(f"{owner}.estate", "daddr", estate.prefixes, family)
+        if not to_estate:
+            continue
+        is_family, flow, new = IsFamily(family), f"{owner}.flow{family}", f"{owner}.new{family}"
+        base_rules += [Rule((is_family, match, Goto(flow))) for match in to_estate]
+        new_chain, behind, sets = _new_flow(owner, window, family, lifelines, tables, stage=stage)
+        asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in services)
+        chains += [*behind, new_chain, Chain(flow, asked)]
+        containers += [*estate_sets, *sets]
+    chains += [
+        Chain(f"{owner}.on.{uplink}", tuple(base_rules), Hook("ingress", PRIORITY, uplink))
+        for uplink in uplinks
+    ]
+    return Part(containers=tuple(containers), chains=tuple(chains))
+
+
+def _new_flow(
+    owner: str,
+    window: str,
+    family: Family,
+    lifelines: tuple[Prefix, ...],
+    tables: Tables,
+    *,
+    stage: bool,
+) -> tuple[Chain, tuple[Chain, ...], list[Container]]:
+    """The chain that decides on a new flow to the estate, and what stands behind it."""
+
+    def let_in(family: Family, category: str) -> tuple[Statement, ...]:
+        return (CounterName("guard", window, "let_in", family, category).count,)
+
+    from_lifeline, sets = prefix_matches(f"{owner}.lifelines", "saddr", lifelines, family)
+    lookup = registered_lookup(owner, None, tables, family, ("saddr",), let_in)
+    held = CounterName(
+        "guard", window, "would_drop" if stage else "held_back", family, UNREGISTERED
+    )
+    rest: tuple[Statement, ...] = (held.count,) if stage else (held.count, Drop())
+    rules = (
+        *(Rule((IsFamily(family), m, *let_in(family, LIFELINE), Accept())) for m in from_lifeline),
+        *lookup.rules,
+        Rule(rest),
+    )
+    new_chain = Chain(f"{owner}.new{family}", rules)
+    return new_chain, lookup.chains, [*sets, *lookup.maps]
