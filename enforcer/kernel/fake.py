@@ -12,6 +12,8 @@ from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from enforcer.kernel.elements import pairs
+from enforcer.kernel.encode import SHORTEST_ARMING_MS
 from enforcer.kernel.remedies import kernel_error, label
 from enforcer.policy.prefix import Family
 from enforcer.ruleset import transaction as t
@@ -26,9 +28,6 @@ from enforcer.ruleset.vocabulary import (
     SmallSet,
 )
 
-# Shorter than this is not armed: the kernel counts jiffies (10 ms at HZ=100), and a timeout that
-# rounds to zero would mean "for ever".
-SHORTEST_ARMING_NS = 20_000_000
 _MS = 1_000_000
 
 
@@ -264,7 +263,7 @@ class FakeKernel:
 
     def _change(self, table: _Table, operation: t.Change, now_ns: int) -> None:
         held = _find(table, operation.target.name)
-        for key, _ in pairs(operation.removed):
+        for key, _ in pairs(operation.removed.stage):
             _refuse(key not in held.elements, errno.ENOENT)
             del held.elements[key]
         _insert(held, operation.added)
@@ -275,7 +274,7 @@ class FakeKernel:
         families: tuple[Family, Family] = (4, 6)
         for family in families:
             held.elements.pop(family, None)
-            if timeout_ns >= SHORTEST_ARMING_NS:
+            if timeout_ns >= SHORTEST_ARMING_MS * _MS:
                 held.elements[family] = (self._clock() + timeout_ns, timeout_ns)
 
     def _add_counter(self, table: _Table, operation: t.AddCounter, now_ns: int) -> None:
@@ -348,15 +347,6 @@ _APPLY: dict[type, Callable[[FakeKernel, _Table, Any, int], None]] = {
 }
 
 
-def pairs(registered: RegisteredMap) -> Iterable[tuple[bytes, int]]:
-    """(packed key, class id) of each element of the stage."""
-    stage = registered.stage
-    keys = stage.keys.astype(">u4") if stage.family == 4 else stage.keys
-    packed, width = keys.tobytes(), 4 if stage.family == 4 else 16
-    for index, class_id in enumerate(stage.classes.tolist()):
-        yield packed[index * width : (index + 1) * width], class_id
-
-
 def _find(table: _Table, name: str) -> _Set:
     held = table.sets.get(name)
     if held is None:
@@ -365,7 +355,7 @@ def _find(table: _Table, name: str) -> _Set:
 
 
 def _insert(held: _Set, registered: RegisteredMap) -> None:
-    for key, class_id in pairs(registered):
+    for key, class_id in pairs(registered.stage):
         _refuse(held.elements.get(key, class_id) != class_id, errno.EEXIST)
         held.elements[key] = class_id
     _refuse(len(held.elements) > held.size, errno.ENFILE)

@@ -1,0 +1,92 @@
+"""The registered maps' elements as messages: byte matrices, a million and more a second.
+
+In: keys and class ids as columns. Out: element messages of at most 64 KiB each. The layout of one
+element is constant, so that one template is repeated and two columns are written over it.
+"""
+
+from __future__ import annotations
+
+import struct
+
+import numpy as np
+
+from enforcer.kernel.numbers import DATA_VALUE, LIST_ENTRY, Element, Elements, Msg
+from enforcer.kernel.wire import (
+    CREATE,
+    LONGEST_ATTRIBUTE,
+    Message,
+    attribute,
+    nested,
+    nftables,
+    text,
+)
+from enforcer.lookup.tables import Stage
+from enforcer.ruleset.vocabulary import TABLE
+
+_LIST_HEADER = 4
+
+
+def packed_keys(stage: Stage) -> bytes:
+    """The stage's keys one after another, in network order: 4 or 16 bytes each."""
+    keys = stage.keys.astype(">u4") if stage.family == 4 else stage.keys
+    return keys.tobytes()
+
+
+def pairs(stage: Stage) -> list[tuple[bytes, int]]:
+    """(packed key, class id) of each element, for a few elements or a fake."""
+    packed, width = packed_keys(stage), 4 if stage.family == 4 else 16
+    return [
+        (packed[at * width : (at + 1) * width], class_id)
+        for at, class_id in enumerate(stage.classes.tolist())
+    ]
+
+
+def add_elements(map_name: str, stage: Stage) -> list[Message]:
+    return _messages(Msg.NEW_ELEMENT, CREATE, map_name, stage, with_data=True)
+
+
+def delete_elements(map_name: str, stage: Stage) -> list[Message]:
+    return _messages(Msg.DEL_ELEMENT, 0, map_name, stage, with_data=False)
+
+
+def _messages(
+    kind: Msg, flags: int, map_name: str, stage: Stage, *, with_data: bool
+) -> list[Message]:
+    count, width = len(stage), 4 if stage.family == 4 else 16
+    if not count:
+        return []
+    inner = [nested(Element.KEY, attribute(DATA_VALUE, bytes(width)))]
+    if with_data:
+        inner.append(nested(Element.DATA, attribute(DATA_VALUE, bytes(4))))
+    template = nested(LIST_ENTRY, *inner)
+    rows = np.empty((count, len(template)), np.uint8)
+    rows[:] = np.frombuffer(template, np.uint8)
+    # Three headers of four bytes stand before the key; behind it two more before the class id.
+    rows[:, 12 : 12 + width] = np.frombuffer(packed_keys(stage), np.uint8).reshape(count, width)
+    if with_data:
+        classes = np.ascontiguousarray(stage.classes, np.uint32)
+        rows[:, -4:] = classes.view(np.uint8).reshape(count, 4)
+    per_message = (LONGEST_ATTRIBUTE - _LIST_HEADER) // len(template)
+    names = text(Elements.TABLE, TABLE), text(Elements.SET, map_name)
+    return [
+        nftables(kind, flags, *names, nested(Elements.LIST, rows[at : at + per_message].tobytes()))
+        for at in range(0, count, per_message)
+    ]
+
+
+def get_element(map_name: str, key: bytes) -> Message:
+    """Asks for one element by its key: answers with it, or ENOENT."""
+    entry = nested(LIST_ENTRY, nested(Element.KEY, attribute(DATA_VALUE, key)))
+    return nftables(
+        Msg.GET_ELEMENT,
+        0,
+        text(Elements.TABLE, TABLE),
+        text(Elements.SET, map_name),
+        nested(Elements.LIST, entry),
+    )
+
+
+def class_id(data: bytes | memoryview) -> int:
+    """The class id in an element's data: host order, as `meta priority` holds it."""
+    value: int = struct.unpack("=I", data)[0]
+    return value

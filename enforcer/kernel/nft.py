@@ -1,0 +1,306 @@
+"""The real kernel: `Kernel` over nfnetlink and rtnetlink.
+
+In: transactions. Out: states, counters and elements as the kernel holds them. Touches the table
+`inet enforcer` when it is ours, HTBs with our handle, and nothing else. Never dumps a registered
+map's elements: the ledger names what is in them.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from enforcer.kernel import decode, elements, shaping
+from enforcer.kernel import numbers as n
+from enforcer.kernel.encode import encode, encode_bulk
+from enforcer.kernel.namespace import in_namespace
+from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
+from enforcer.kernel.remedies import kernel_error, label
+from enforcer.kernel.wire import Message, Reply, attributes, nftables, number32, string, text
+from enforcer.lookup.tables import Stage
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset.lower import Expr
+from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE
+
+_READ_ATTEMPTS = 10
+_SAMPLES = 8
+_GETS_PER_SEND = 200
+
+
+class NftKernel:
+    """A `Kernel` on the netlink sockets of one network namespace (None: the one we are in).
+
+    Used by one thread. Raises KernelError when the kernel lacks nf_tables.
+    """
+
+    def __init__(self, namespace: str | None = None) -> None:
+        try:
+            with in_namespace(namespace):
+                self._netfilter = Netlink(NETLINK_NETFILTER)
+                self._route = Netlink(NETLINK_ROUTE)
+        except OSError as error:
+            raise kernel_error("open netlink", error.errno or errno.EIO) from None
+
+    def close(self) -> None:
+        self._netfilter.close()
+        self._route.close()
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def generation(self) -> int:
+        try:
+            (reply,) = self._netfilter.request(nftables(n.Msg.GET_GENERATION, 0))
+        except OSError as error:
+            raise kernel_error("read", error.errno or errno.EIO) from None
+        return decode.generation(decode.body(reply))[0]
+
+    def read(self) -> t.KernelState:
+        # The kernel does not flag torn element dumps: only an unmoved generation proves a read.
+        for _ in range(_READ_ATTEMPTS):
+            before = self.generation()
+            try:
+                state = self._read_links(self._read_table(t.KernelState(before)))
+            except OSError as error:
+                # ENOENT: the table, a set or a device went away while we read.
+                if error.errno not in (errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS):
+                    raise kernel_error("read", error.errno or errno.EIO) from None
+                continue
+            if self.generation() == before:
+                return state
+        raise kernel_error("read", errno.EINTR)
+
+    def _table_attributes(self) -> decode.Attributes | None:
+        try:
+            (reply,) = self._netfilter.request(
+                nftables(n.Msg.GET_TABLE, 0, text(n.Table.NAME, TABLE))
+            )
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return None
+            raise
+        return decode.body(reply)
+
+    def _read_table(self, state: t.KernelState) -> t.KernelState:
+        table = self._table_attributes()
+        if table is None:
+            return state
+        state = replace(state, exists=True, foreign=_foreign(table))
+        if state.foreign is not None:
+            return state
+        rules: dict[str, list[tuple[Expr, ...]]] = {}
+        ledger = {}
+        for attrs in self._dump(n.Msg.GET_RULE):
+            chain = string(attrs[n.Rule.CHAIN])
+            if chain != LEDGER_CHAIN:
+                rules.setdefault(chain, []).append(decode.rule(attrs))
+            elif (entry := decode.ledger_entry(attrs)) is not None:
+                ledger[entry[0]] = entry[1]
+        chains = {
+            string(attrs[n.Chain.NAME]): decode.hook(attrs) for attrs in self._dump(n.Msg.GET_CHAIN)
+        }
+        return replace(
+            state,
+            dormant=bool(number32(table[n.Table.FLAGS]) & n.FLAG_DORMANT),
+            chains={
+                name: t.ChainState(hook, tuple(rules.get(name, ())))
+                for name, hook in chains.items()
+                if name != LEDGER_CHAIN
+            },
+            sets=dict(map(self._read_set, self._dump(n.Msg.GET_SET))),
+            counters=frozenset(self._read_counters()),
+            ledger=ledger,
+        )
+
+    def _dump(self, kind: n.Msg, *more: bytes) -> list[decode.Attributes]:
+        """The attributes of all objects of our table."""
+        replies = self._netfilter.dump(nftables(kind, 0, text(1, TABLE), *more))
+        found = map(decode.in_our_table, replies)
+        return [attrs for attrs in found if attrs is not None]
+
+    def _read_set(self, attrs: decode.Attributes) -> tuple[str, t.SetState]:
+        name = string(attrs[n.Set.NAME])
+        kind, size = decode.set_shape(attrs)
+        held: frozenset[object] = frozenset()
+        if (element := decode.ELEMENT.get(kind)) is not None:
+            dumped = self._dump(n.Msg.GET_ELEMENT, text(n.Elements.SET, name))
+            held = frozenset(element(entry) for part in dumped for entry in decode.entries(part))
+        return name, t.SetState(kind, size, held)
+
+    def _read_counters(self) -> dict[str, tuple[int, int]]:
+        return {
+            string(attrs[n.Object.NAME]): decode.counter(attrs)
+            for attrs in self._dump(n.Msg.GET_OBJECT)
+            if number32(attrs[n.Object.TYPE]) == n.OBJECT_COUNTER
+        }
+
+    def _read_links(self, state: t.KernelState) -> t.KernelState:
+        devices = shaping.read_devices(self._route)
+        roots = [root for root in shaping.read_roots(self._route) if root.device_index in devices]
+        return replace(
+            state,
+            devices=frozenset(devices.values()),
+            shapers=frozenset(
+                shaping.read_shaper(self._route, root, devices[root.device_index])
+                for root in roots
+                if root.ours
+            ),
+            foreign_qdiscs=frozenset(devices[root.device_index] for root in roots if root.foreign),
+        )
+
+    def counters(self) -> dict[str, tuple[int, int]]:
+        try:
+            table = self._table_attributes()
+            if table is None or _foreign(table) is not None:
+                return {}
+            return self._read_counters()
+        except OSError as error:
+            if error.errno == errno.ENOENT:
+                return {}
+            raise kernel_error("counters", error.errno or errno.EIO) from None
+
+    def elements(self, map_name: str, keys: list[bytes]) -> dict[bytes, int]:
+        found = {}
+        for at in range(0, len(keys), _GETS_PER_SEND):
+            asked = keys[at : at + _GETS_PER_SEND]
+            requests = [elements.get_element(map_name, key) for key in asked]
+            for key, reply in zip(asked, self._gets(map_name, requests), strict=True):
+                for entry in decode.entries(decode.body(reply)) if reply.error is None else ():
+                    data = attributes(entry[n.Element.DATA])[n.DATA_VALUE]
+                    found[key] = elements.class_id(data)
+        return found
+
+    def _gets(self, map_name: str, requests: list[Message]) -> list[Reply]:
+        operation = f"elements of {map_name}"
+        try:
+            replies = self._netfilter.gets(requests)
+            missing = any(reply.error == errno.ENOENT for reply in replies)
+            if missing:
+                # A missing element and a missing map have the same errno: ask for the map itself.
+                names = text(n.Set.TABLE, TABLE), text(n.Set.NAME, map_name)
+                self._netfilter.request(nftables(n.Msg.GET_SET, 0, *names))
+        except OSError as error:
+            raise kernel_error(operation, error.errno or errno.EIO) from None
+        for reply in replies:
+            if reply.error not in (None, errno.ENOENT):
+                raise kernel_error(operation, reply.error or errno.EIO)
+        return replies
+
+    # --- changing -------------------------------------------------------------------------------
+
+    def commit(self, transaction: t.Transaction, now_ns: int) -> None:
+        started_ns = time.monotonic_ns() - now_ns
+        devices: Mapping[str, int] = {}
+        try:
+            if transaction.shaping or _ingress(transaction):
+                found = shaping.read_devices(self._route)
+                devices = {name: index for index, name in found.items()}
+            _refuse_missing_devices(transaction, devices)
+            if transaction.netfilter:
+                self._refuse_stale_or_foreign(transaction)
+            for added in (op for op in transaction.shaping if isinstance(op, t.AddShaper)):
+                device = added.shaper.device
+                shaping.put(self._route, added.shaper, devices[device], label(added))
+            if transaction.netfilter:
+                self._commit_netfilter(transaction, started_ns)
+            for removed in (op for op in transaction.shaping if isinstance(op, t.DeleteShaper)):
+                # A device that is gone took its qdisc along.
+                if removed.device in devices:
+                    shaping.remove(self._route, devices[removed.device])
+        except OSError as error:
+            raise kernel_error("commit", error.errno or errno.EIO) from None
+        self._verify(transaction)
+
+    def _refuse_stale_or_foreign(self, transaction: t.Transaction) -> None:
+        # Both are settled by the batch itself but for the foreign table; the generation in the
+        # batch keeps this answer true until it is applied.
+        if self.generation() != transaction.generation:
+            raise kernel_error("commit", errno.ERESTART)
+        table = self._table_attributes()
+        if table is not None and (why := _foreign(table)) is not None:
+            raise kernel_error("commit", errno.EBUSY, why)
+
+    def _commit_netfilter(self, transaction: t.Transaction, started_ns: int) -> None:
+        bulk = [op for op in transaction.netfilter if isinstance(op, t.Load | t.Change)]
+        small = [op for op in transaction.netfilter if not isinstance(op, t.Load | t.Change)]
+        bulk_owned = [(op, message) for op in bulk for message in encode_bulk(op)]
+        owners: list[t.Operation] = []
+
+        def small_messages(bulk_bytes: int) -> list[Message]:
+            # An arming must be true when the kernel reads it: the bulk comes behind it, but is
+            # copied into the kernel before, at no less than a gigabyte a second.
+            now_ns = time.monotonic_ns() - started_ns + bulk_bytes
+            owned = [(op, message) for op in small for message in encode(op, now_ns)]
+            owners.extend(op for op, _ in owned)
+            return [message for _, message in owned]
+
+        answers = self._netfilter.batch(
+            transaction.generation, small_messages, [message for _, message in bulk_owned]
+        )
+        owners.extend(op for op, _ in bulk_owned)
+        if answers[0]:
+            raise kernel_error("commit", answers[0])
+        for operation, answer in zip(owners, answers[1:], strict=True):
+            if answer:
+                raise kernel_error(label(operation), answer)
+        # Answers may be lost, and all may be well without a commit: only the generation proves it.
+        if self.generation() == transaction.generation:
+            lost = None in answers
+            raise kernel_error("commit", errno.ENOBUFS if lost else errno.EIO)
+
+    def _verify(self, transaction: t.Transaction) -> None:
+        """Looks up a few elements of what was loaded: the kernel's answer, not ours."""
+        for operation in transaction.netfilter:
+            if isinstance(operation, t.Load | t.Change):
+                target = operation.target
+                expected = dict(elements.pairs(_sample(target.stage)))
+                gone: set[bytes] = set()
+                if isinstance(operation, t.Change):
+                    expected |= dict(elements.pairs(_sample(operation.added.stage)))
+                    gone = _gone(operation)
+                if self.elements(target.name, [*expected, *gone]) != expected:
+                    raise kernel_error(label(operation), errno.EIO, "read back other elements")
+
+
+def _foreign(table: decode.Attributes) -> str | None:
+    """Why the table of our name is not ours, or None."""
+    comment = n.comment_text(bytes(table.get(n.Table.USERDATA, b"")))
+    if comment == n.OUR_COMMENT:
+        return None
+    return f"table inet {TABLE} does not carry the comment {n.OUR_COMMENT!r}; rename or delete it"
+
+
+def _ingress(transaction: t.Transaction) -> list[tuple[t.AddChain, str]]:
+    return [
+        (op, op.hook.device)
+        for op in transaction.netfilter
+        if isinstance(op, t.AddChain) and op.hook is not None and op.hook.device is not None
+    ]
+
+
+def _refuse_missing_devices(transaction: t.Transaction, devices: Mapping[str, int]) -> None:
+    # Kernels before 6.16 refuse a hook on a device that is not there, later ones accept it and
+    # wait for the device: here both refuse.
+    for operation, device in _ingress(transaction):
+        if device not in devices:
+            raise kernel_error(label(operation), errno.ENODEV, device)
+    for added in transaction.shaping:
+        if isinstance(added, t.AddShaper) and added.shaper.device not in devices:
+            raise kernel_error(label(added), errno.ENODEV)
+
+
+def _sample(stage: Stage) -> Stage:
+    """A few elements of a stage, the first and the last among them."""
+    count = len(stage)
+    at = np.unique(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(np.intp))
+    return replace(stage, keys=stage.keys[at], classes=stage.classes[at])
+
+
+def _gone(change: t.Change) -> set[bytes]:
+    """A few keys that a delta takes out and does not put back."""
+    removed = _sample(change.removed.stage)
+    stay = np.isin(removed.keys, change.added.stage.keys)
+    return {key for (key, _), kept in zip(elements.pairs(removed), stay, strict=True) if not kept}
