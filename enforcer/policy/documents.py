@@ -1,0 +1,210 @@
+"""The shape of the files: pydantic models of `enforcer.yaml` and of a window.
+
+Each field takes what YAML gave (`values` and `times` parse it) and holds a value. What concerns
+several fields, files or windows is not here: `sections`, `windows` and `together` look at that.
+Descriptions serve three readers: the JSON schema, the message for a missing key, and you.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from enforcer.policy import times, values
+from enforcer.policy.prefix import Prefix, Service, parse_prefix, parse_service
+
+
+class Section(BaseModel):
+    """A mapping of known keys."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True
+    )
+
+
+def _text(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+def _prefix(value: Any) -> Prefix:
+    return parse_prefix(values.text_of(value, "a prefix in quotes, like 192.0.2.0/24"))
+
+
+def _service(value: Any) -> Service:
+    return parse_service(values.text_of(value, "a service, like udp/51820 or esp"))
+
+
+_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+_TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$"
+_PERCENT_PATTERN = r"^\d{1,3}(\.\d+)? ?%$"
+
+Sentence = Annotated[str, PlainValidator(values.sentence), WithJsonSchema({"type": "string"})]
+Name = Annotated[str, PlainValidator(values.name), _text("^[a-z][a-z0-9-]{0,31}$", "core")]
+Identifier = Annotated[str, PlainValidator(values.identifier), _text(_ID_PATTERN, "edge-1")]
+Interface = Annotated[str, PlainValidator(values.interface), _text('^[^\\s/:"*]{1,15}$', "wan0")]
+PrefixText = Annotated[Prefix, PlainValidator(_prefix), _text("/[0-9]+$", "203.0.113.0/28")]
+ServiceText = Annotated[Service, PlainValidator(_service), _text("^[a-z]+", "udp/51820", "esp")]
+Duration = Annotated[timedelta, PlainValidator(times.duration), _text("^([0-9]+[dhms])+$", "4h")]
+Lease = Annotated[timedelta, PlainValidator(times.lease), _text("^([0-9]+[dhms])+$", "10m")]
+Percent = Annotated[float, PlainValidator(values.percent), _text(_PERCENT_PATTERN, "40%")]
+Rate = Annotated[int, PlainValidator(values.rate_bps), _text("^[0-9.]+ ?[kmgt]?bit$", "1gbit")]
+Size = Annotated[int, PlainValidator(values.size_bytes), _text("^[0-9.]+ ?[KMG]i?B$", "256MB")]
+ListenText = Annotated[
+    values.Listen, PlainValidator(values.listen), _text(":[0-9]+$", "127.0.0.1:9435")
+]
+Fwmark = Annotated[
+    int,
+    PlainValidator(values.fwmark),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 0xFFFFFFFF}),
+]
+Dscp = Annotated[
+    int,
+    PlainValidator(values.dscp),
+    WithJsonSchema({"enum": [*sorted(values.DSCP), *range(64)]}),
+]
+Time = Annotated[
+    times.Stamp, PlainValidator(times.stamp), _text(_TIME_PATTERN, "2026-12-01T08:00:00")
+]
+TimeOrDay = Annotated[
+    times.Stamp, PlainValidator(times.stamp_or_day), WithJsonSchema({"type": "string"})
+]
+Clock = Annotated[int, PlainValidator(times.clock_minute), _text("^[0-9]{2}:[0-9]{2}$", "06:00")]
+Month = Annotated[
+    int,
+    PlainValidator(times.hijri_month),
+    WithJsonSchema({"enum": [*times.MONTHS, *range(1, 13)]}),
+]
+
+
+class GatewaySection(Section):
+    name: Identifier = Field(description="the name of this gateway in status and audit")
+    uplinks: list[Interface] = Field(
+        min_length=1, max_length=64, description="the interfaces that face the rest of the Internet"
+    )
+    lease: Lease = Field(
+        timedelta(minutes=10),
+        description="how long armed windows stay armed once the daemon is gone",
+    )
+    require_synchronised_clock: bool = Field(
+        True, description="arm no window while the clock is not synchronised"
+    )
+    on_stop: Literal["keep", "release"] = Field(
+        "keep", description="what a clean stop does with an armed window"
+    )
+
+
+class RegistrySource(Section):
+    file: Sentence = Field(description="a CSV file or a list of prefixes, beside this file")
+
+
+class RegistrySection(Section):
+    sources: list[RegistrySource] = Field(
+        min_length=1, max_length=256, description="where the registrations come from"
+    )
+    shrink_limit: Percent = Field(
+        0.2, description="refuse an update that removes more than this share of a category"
+    )
+    kernel_memory: Size = Field(
+        256 * 1024**2, description="how much kernel memory the registered sets may take"
+    )
+
+
+class EstateSection(Section):
+    prefixes: list[PrefixText] = Field(
+        min_length=1, description="the addresses of the operator's own VPN servers"
+    )
+    services: list[ServiceText] = Field(
+        min_length=1, description="the services those servers offer, like udp/51820"
+    )
+
+
+class LinkSection(Section):
+    device: Interface = Field(description="the interface that the link leaves by")
+    rate: Rate = Field(description="the rate of the link, like 1gbit")
+
+
+class MetricsSection(Section):
+    listen: ListenText = Field(description="the address and port of /metrics")
+
+
+class MainSection(Section):
+    """`enforcer.yaml`."""
+
+    version: Literal[1] = Field(description="the version of this file's form, 1")
+    gateway: GatewaySection = Field(description="the name and uplinks of this gateway")
+    categories: list[Name] = Field(
+        min_length=1, max_length=256, description="the categories that registrations may have"
+    )
+    registry: RegistrySection = Field(description="where the registrations come from")
+    lifelines: list[PrefixText] = Field([], description="sources that every guard lets in")
+    estates: dict[Name, EstateSection] = Field(
+        {}, description="the operator's own servers that guard may protect"
+    )
+    links: dict[Name, LinkSection] = Field({}, description="the links that reserve may share out")
+    metrics: MetricsSection | None = Field(None, description="where Prometheus scrapes")
+
+
+class MarkSection(Section):
+    fwmark: Fwmark | None = Field(None, description="the packet mark, like 0x51")
+    dscp: Dscp | None = Field(None, description="the DSCP, by name or number")
+
+
+class ReserveSection(Section):
+    link: Name = Field(description="the link to reserve a share of")
+    share: Percent = Field(description="the share guaranteed to registered traffic, at most 80%")
+
+
+class GuardSection(Section):
+    estate: Name = Field(description="the estate to guard")
+
+
+class MeasuresSection(Section):
+    mark: MarkSection | None = Field(None, description="tag registered traffic")
+    reserve: ReserveSection | None = Field(
+        None, description="guarantee registered traffic a share of a link"
+    )
+    guard: GuardSection | None = Field(
+        None, description="let new flows into an estate only from registered sources and lifelines"
+    )
+
+
+class HijriSection(Section):
+    month: Month = Field(description="the month of the Hijri year, by name or number")
+    day: Annotated[int, Field(ge=1, le=30)] = Field(description="the first day, 1 to 30")
+    days: Annotated[int, Field(ge=1, le=30)] = Field(1, description="how many days, 1 to 30")
+
+
+class WindowSection(Section):
+    """A window of `windows.d/*.yaml`."""
+
+    id: Identifier = Field(description="a name of its own for the window, like ddos-2026-12-01")
+    reason: Sentence = Field(description="why the window is needed, for the public record")
+    declared_by: Sentence = Field(description="who declares it, for the public record")
+    reference: Sentence = Field(description="the ticket or order it rests on")
+    measures: MeasuresSection = Field(description="what it does: mark, reserve, guard")
+    start: Time | None = Field(None, description="when it begins")
+    end: Time | None = Field(None, description="when it ends")
+    duration: Duration | None = Field(None, description="how long it lasts, like 4h")
+    timezone: Sentence | None = Field(None, description="an IANA zone, like Asia/Karachi")
+    fold: Annotated[int, Field(ge=0, le=1)] | None = Field(
+        None, description="which of two equal wall times is meant when clocks are set back"
+    )
+    rrule: Sentence | None = Field(None, description="a recurrence of RFC 5545")
+    except_: list[TimeOrDay] | None = Field(
+        None, alias="except", description="occurrences of the rrule that are left out"
+    )
+    hijri: HijriSection | None = Field(None, description="days of the Hijri calendar")
+    from_: Clock | None = Field(None, alias="from", description="the time of day it begins")
+    to: Clock | None = Field(None, description="the time of day it ends")
+    sighting: dict[int, Annotated[int, Field(ge=-2, le=2)]] | None = Field(
+        None, description="for a Hijri year, by how many days the month began later"
+    )
+    calendar: Sentence | None = Field(None, description="an iCalendar file, beside this file")
+    match: Sentence | None = Field(None, description="take only events whose summary holds this")
+    lease: Literal["until-end"] | None = Field(
+        None, description="until-end: stay armed to the end even when the daemon is gone"
+    )
+    stage: bool = Field(False, description="count what guard would hold back, hold back nothing")
+    provisional: bool = Field(False, description="not armed until an operator confirms it")
