@@ -261,9 +261,8 @@ def check_rrule(rule: str) -> str:
         if key in parts:
             raise ValueError(f"{key} is given twice; remove one")
         if not re.fullmatch(_RULE_PARTS[key], value, re.ASCII):
-            raise ValueError(
-                f"{shown(part)} is not valid in an rrule; {_RULE_HINTS.get(key, _RFC)}"
-            )
+            hint = _RULE_HINTS.get(key, "see RFC 5545, section 3.3.10")
+            raise ValueError(f"{shown(part)} is not valid in an rrule; {hint}")
         parts[key] = value
     if "FREQ" not in parts:
         raise ValueError("has no FREQ; write it like FREQ=MONTHLY;BYDAY=1SU")
