@@ -1,0 +1,103 @@
+"""What was measured once, judged: window edges, steady beats, the share, the metrics. Pure.
+
+In: beats, spans, samples, classes. Out: a `Check` each, with the value in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from enforcer.lab.gateway import SHARE_PERCENT, Span
+from enforcer.lab.heartbeat import Beat, silences
+from enforcer.lab.phases import Check
+from enforcer.lab.topology import UPLINK
+from enforcer.lab.witness import Sample, ShaperClass
+
+# How far a measured edge may be from the declared one.
+LATE_S, EARLY_S = 0.5, 0.1
+RESERVED_RATE = "400Mbit"
+RESERVED_CLASS = "1:10"
+# Measure → the verdicts that the lab's traffic must have raised while the window was open.
+VERDICTS = {"guard": ("held_back", "let_in"), "mark": ("marked",), "reserve": ("reserved",)}
+
+
+def edges(name: str, title: str, beats: list[Beat], declared: Sequence[Span]) -> list[Check]:
+    """For beats that windows hold back: one silence a window, from its start to its end."""
+    found = silences(beats)
+    if len(found) != len(declared):
+        value = f"{len(found)} silences in {len(beats):,} beats, {len(declared)} windows"
+        return [Check(f"edges-{name}", f"windows as {title}", value, False)]
+    checks = []
+    for span, silence in zip(declared, found, strict=True):
+        if silence.until is None:
+            value, ok = "never opened to it again", False
+        else:
+            late_s, after_s = silence.from_ - span.starts_at, silence.until - span.ends_at
+            value = f"held back {_ms(late_s)} its start, let in {_ms(after_s)} its end"
+            ok = all(-EARLY_S <= edge <= LATE_S for edge in (late_s, after_s))
+        title_ = f"{span.window} as {title}"
+        checks.append(Check(f"edges-{name}-{span.window}", title_, value, ok))
+    return checks
+
+
+def _ms(seconds: float) -> str:
+    return f"{abs(seconds) * 1000:.0f} ms {'after' if seconds >= 0 else 'before'}"
+
+
+def steady(name: str, title: str, beats: list[Beat]) -> Check:
+    """For beats that nothing may hold back: none lost over all edges."""
+    lost = sum(not beat.echoed for beat in beats)
+    value = f"{lost:,} lost of {len(beats):,}"
+    return Check(f"steady-{name}", f"steady {title}, whole run", value, bool(beats) and not lost)
+
+
+def share(classes: dict[str, ShaperClass]) -> Check:
+    reserved = classes.get(RESERVED_CLASS)
+    title = f"reserved on {UPLINK}, declared {SHARE_PERCENT}%"
+    if reserved is None:
+        return Check("share", title, f"no class {RESERVED_CLASS}", False)
+    return Check("share", title, reserved.rate, reserved.rate == RESERVED_RATE)
+
+
+def window_metrics(window: str, samples: Iterable[Sample]) -> list[Check]:
+    """While the window is open: it is told as active, and each measure has counted."""
+    samples = list(samples)
+    active = [
+        sample.value
+        for sample in samples
+        if sample.name == "enforcer_window_active" and sample.labels.get("window") == window
+    ]
+    checks = [
+        Check(
+            "metrics-active",
+            f"metrics: {window} active while open",
+            f"{active[0]:.0f}" if active else "no sample",
+            active == [1.0],
+        )
+    ]
+    for measure, verdicts in VERDICTS.items():
+        for verdict in verdicts:
+            packets = sum(
+                sample.value
+                for sample in samples
+                if sample.name == "enforcer_packets_total"
+                and sample.labels.get("window") == window
+                and sample.labels.get("measure") == measure
+                and sample.labels.get("verdict") == verdict
+            )
+            title = f"metrics: {measure} {verdict}"
+            checks.append(
+                Check(f"metrics-{measure}-{verdict}", title, f"{packets:,.0f} packets", packets > 0)
+            )
+    return checks
+
+
+def shown_lines(window: str, page: str) -> tuple[str, ...]:
+    """The lines of the metrics page about the window that are worth a look."""
+    wanted = ("enforcer_window_active{", "enforcer_packets_total{")
+    mine = f'window="{window}"'
+    return tuple(
+        line
+        for line in page.splitlines()
+        if line.startswith(wanted) and mine in line and not line.endswith(" 0.0")
+    )

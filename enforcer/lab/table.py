@@ -1,0 +1,111 @@
+"""The lab's report as text and as JSON. Pure: a Report in, text out."""
+
+from __future__ import annotations
+
+import json
+
+from enforcer.lab.phases import PHASES, TRAFFIC, WATCHED, Cell, Check, Report, Row
+
+GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
+GAP = "  "
+CELL_WIDTH = max(len("✓ held back 0/10"), *(len(phase.title) for phase in PHASES))
+TITLE_WIDTH = max(len(row.title) for row in TRAFFIC + WATCHED)
+WIDTH = TITLE_WIDTH + len(PHASES) * (len(GAP) + CELL_WIDTH)
+
+
+def table(report: Report, color: bool = False) -> str:
+    """Rows × phases; phases that are still to come are empty columns."""
+    heads = GAP.join(phase.title.ljust(CELL_WIDTH) for phase in PHASES)
+    header = f"{' ' * TITLE_WIDTH}{GAP}{heads}".rstrip()
+    lines = [_paint(header, BOLD, color)]
+    lines += [_line(row, report, color) for row in TRAFFIC]
+    lines.append("")
+    lines += [_line(row, report, color) for row in WATCHED]
+    return "\n".join(lines) + "\n"
+
+
+def text(report: Report, color: bool = False) -> str:
+    """Everything: table, checks, metrics, and the verdict in one sentence."""
+    parts = [table(report, color)]
+    if report.checks:
+        parts.append("".join(_check(check, color) for check in report.checks))
+    if report.metrics:
+        lines = "".join(f"  {line}\n" for line in report.metrics)
+        parts.append("What Prometheus read while the first window was open:\n" + lines)
+    parts.append(verdict(report, color))
+    return "\n".join(parts)
+
+
+def verdict(report: Report, color: bool = False) -> str:
+    if report.ok:
+        words = f"All is what the promises say, in {report.seconds:.0f} s."
+        return _paint(words, GREEN, color) + "\n"
+    found = report.differs
+    words = f"{len(found)} {'thing is' if len(found) == 1 else 'things are'} not what was promised:"
+    return "\n".join([_paint(words, RED, color), *(f"  {each}" for each in found)]) + "\n"
+
+
+def as_json(report: Report) -> str:
+    """The same with stable keys."""
+    document = {
+        "ok": report.ok,
+        "seconds": round(report.seconds, 1),
+        "phases": [
+            {"id": phase.id, "title": phase.title, "window": phase.window} for phase in PHASES
+        ],
+        "rows": [
+            {
+                "id": row.id,
+                "title": row.title,
+                "cells": {
+                    phase.id: _cell_document(report.columns[phase.id][row.id])
+                    for phase in PHASES
+                    if phase.id in report.columns
+                },
+            }
+            for row in TRAFFIC + WATCHED
+        ],
+        "checks": [
+            {"id": check.id, "title": check.title, "value": check.value, "ok": check.ok}
+            for check in report.checks
+        ],
+        "metrics": list(report.metrics),
+        "differs": report.differs,
+    }
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def _cell_document(cell: Cell) -> dict[str, object]:
+    return {
+        "got": cell.count.got,
+        "of": cell.count.of,
+        "promise": cell.promise.value,
+        "ok": cell.ok,
+        "families": {
+            f"ipv{family}": {"got": got, "of": of} for family, got, of in cell.count.by_family
+        },
+    }
+
+
+def _line(row: Row, report: Report, color: bool) -> str:
+    cells = []
+    for phase in PHASES:
+        column = report.columns.get(phase.id)
+        cells.append(_cell(column[row.id], color) if column else " " * CELL_WIDTH)
+    return f"{row.title.ljust(TITLE_WIDTH)}{GAP}{GAP.join(cells)}".rstrip()
+
+
+def _cell(cell: Cell, color: bool) -> str:
+    return f"{_mark(cell.ok, color)} {cell.text.ljust(CELL_WIDTH - 2)}"
+
+
+def _check(check: Check, color: bool) -> str:
+    return f"{check.title.ljust(TITLE_WIDTH)}{GAP}{_mark(check.ok, color)} {check.value}\n"
+
+
+def _mark(ok: bool, color: bool) -> str:
+    return _paint("✓", GREEN, color) if ok else _paint("✗", RED, color)
+
+
+def _paint(words: str, paint: str, color: bool) -> str:
+    return f"{paint}{words}{PLAIN}" if color else words
