@@ -11,6 +11,7 @@ referred to. `inert` transactions (nothing but loads into maps no rule uses) nee
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from enforcer.errors import KernelError
 from enforcer.lookup.delta import delta
@@ -47,6 +48,14 @@ def diff(
             f"rename or delete it: nft delete table inet {v.TABLE}",
         )
     operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
+    if state.dormant and any(isinstance(op, t.AddChain) and op.hook for op in operations):
+        # The kernel does not hook a chain in the transaction that wakes its table (EINVAL); a
+        # dormant table passes everything, so nothing is lost by making it anew.
+        gone = replace(
+            state, exists=False, dormant=False, chains={}, sets={}, counters=frozenset(), ledger={}
+        )
+        anew = _Difference(desired, gone, now_ns, {}, frozenset())
+        operations = [t.DeleteTable(), *anew.operations()]
     return t.Transaction(state.generation, tuple(operations)) if operations else None
 
 
@@ -164,7 +173,7 @@ class _Difference:
     def _arms(self) -> list[t.Operation]:
         ops: list[t.Operation] = []
         for c in self.desired.containers:
-            if not isinstance(c, v.ArmingSet) or c.timeout_ns(self.now_ns) <= 0:
+            if not isinstance(c, v.ArmingSet):
                 continue
             there = self.state.sets.get(c.name)
             fresh = there is None or c.name in self.stale_sets
@@ -226,6 +235,9 @@ def _remaining(there: t.SetState) -> dict[int, int]:
 def _armed_well(wanted: v.ArmingSet, left: Mapping[int, int], now_ns: int) -> bool:
     """Both families armed, never past the end; a lease is renewed when a third of it is gone."""
     timeout_ns = wanted.timeout_ns(now_ns)
+    if timeout_ns <= ARM_TOLERANCE_NS:
+        # Too late to arm anew; what is armed for longer is taken back.
+        return all(ns <= max(timeout_ns, 0) + ARM_TOLERANCE_NS for ns in left.values())
     least = timeout_ns - ARM_TOLERANCE_NS
     if wanted.lease_ns is not None and timeout_ns == wanted.lease_ns:
         least = timeout_ns * 2 // 3

@@ -1,0 +1,50 @@
+"""`enforcer check`: everything that is wrong with the configuration, at once."""
+
+from __future__ import annotations
+
+import argparse
+
+from enforcer.cli.main import EXIT_CONFIG
+from enforcer.cli.terminal import Painter, print_json
+from enforcer.errors import PolicyError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    del parser
+
+
+def run(args: argparse.Namespace) -> int:
+    from enforcer.sources.load import load_configuration
+
+    try:
+        config = load_configuration(args.config)
+    except PolicyError as error:
+        return _refused(args, error)
+    if args.format == "json":
+        print_json({"ok": True, "errors": []})
+    else:
+        policy, registry = config.policy, config.registry
+        print(
+            Painter(args)("valid", "green")
+            + f": {len(policy.windows)} windows, {len(policy.estates)} estates, "
+            f"{len(registry):,} registrations in {len(policy.registry.files)} files"
+        )
+    return 0
+
+
+def _refused(args: argparse.Namespace, error: PolicyError) -> int:
+    if args.format == "json":
+        problems = [
+            {
+                "file": p.file,
+                "line": p.line,
+                "column": p.column,
+                "path": p.path,
+                "message": p.message,
+            }
+            for p in error.problems
+        ]
+        print_json({"ok": False, "count": error.count, "errors": problems})
+    else:
+        print(error)
+    return EXIT_CONFIG

@@ -1,0 +1,72 @@
+"""What verbs print: JSON for programs, text for people, colours on a terminal only."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, TextIO
+
+from enforcer.policy.model import Window
+
+_CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
+
+
+class Painter:
+    """Paints text when `--color auto` and the stream is a terminal that can (NO_COLOR: never)."""
+
+    def __init__(self, args: argparse.Namespace, stream: TextIO = sys.stdout) -> None:
+        capable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.on = args.color == "auto" and capable and "NO_COLOR" not in os.environ
+
+    def __call__(self, text: str, style: str) -> str:
+        return f"\x1b[{_CODES[style]}m{text}\x1b[0m" if self.on else text
+
+
+def print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> list[str]:
+    """Columns as wide as they need to be; the last one is not padded."""
+    lines = [tuple(header), *(tuple(row) for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def both_times(instant: datetime, window: Window) -> str:
+    """An instant in the window's zone and in UTC."""
+    local = instant.astimezone(window.zone)
+    return f"{local:%Y-%m-%d %H:%M:%S} {local:%Z} ({utc_short(instant)})"
+
+
+def utc_short(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z"
+
+
+def span(length: timedelta) -> str:
+    """`2d 3h`, `45m`, `12s`: the two largest units."""
+    seconds = int(length.total_seconds())
+    parts = []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, seconds = divmod(seconds, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def instant(text: str) -> datetime:
+    """An ISO 8601 instant given on the command line; without an offset it is UTC."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no instant; write it like 2026-12-01T08:00:00Z"
+        ) from None
+    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)

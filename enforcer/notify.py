@@ -1,0 +1,31 @@
+"""sd_notify(3): readiness and watchdog for systemd; silent where systemd is not."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def notify(*assignments: str) -> None:
+    """Sends `READY=1`, `STATUS=…`, `WATCHDOG=1`, … to the service manager, if there is one."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as s:
+        try:
+            s.connect(address)
+            s.sendall("\n".join(assignments).encode())
+        except OSError:
+            # The manager is gone or deaf: no reason to stop keeping traffic flowing.
+            return
+
+
+def watchdog_interval_s() -> float | None:
+    """How often to say WATCHDOG=1: half of what systemd allows; None when it does not ask."""
+    usec = os.environ.get("WATCHDOG_USEC", "")
+    pid = os.environ.get("WATCHDOG_PID", "")
+    if not usec.isdigit() or int(usec) == 0 or (pid and pid != str(os.getpid())):
+        return None
+    return int(usec) / 2_000_000

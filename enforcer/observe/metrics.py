@@ -1,0 +1,153 @@
+"""Prometheus metrics of the contract, read at scrape time from the snapshot and the totals.
+
+Labels are the operator's own names. A scrape reads the kernel's named counters (a few dozen) and
+never a registered set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from enforcer import __version__
+from enforcer.observe.snapshot import Snapshot
+from enforcer.ruleset.measures import CounterName
+
+_APPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_PACKET_LABELS = ("window", "measure", "verdict", "family", "category")
+
+TotalsNow = Callable[[], dict[CounterName, tuple[int, int]]]
+
+
+class Metrics:
+    """What is counted as it happens, beside what is read at scrape time."""
+
+    def __init__(self, snapshot: Callable[[], Snapshot | None], totals: TotalsNow) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self.apply_seconds = Histogram(
+            "enforcer_apply_duration_seconds",
+            "Time to bring the kernel to what is wanted, read-back included",
+            buckets=_APPLY_BUCKETS,
+            registry=self.registry,
+        )
+        self.applies = Counter(
+            "enforcer_apply",
+            "Reconciliations by result",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in ("unchanged", "changed", "failed"):
+            self.applies.labels(result)
+        self.registry.register(_AtScrape(snapshot, totals))
+
+
+class _AtScrape(Collector):
+    def __init__(self, snapshot: Callable[[], Snapshot | None], totals: TotalsNow) -> None:
+        self._snapshot, self._totals = snapshot, totals
+
+    def describe(self) -> Iterable[Metric]:
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        snapshot = self._snapshot()
+        if snapshot is None:
+            return
+        yield _gauge("build_info", "The running version", [((__version__,), 1)], ("version",))
+        yield from _configuration(snapshot)
+        yield from _registry(snapshot)
+        yield from _windows(snapshot)
+        yield from self._traffic()
+        yield _counter("drift_repairs", "Times the kernel had drifted and was put right",
+                       [((), snapshot.drift_repairs)])  # fmt: skip
+        yield _counter("promise_violations", "Promises that a compiled ruleset would have broken",
+                       [((), snapshot.promise_violations)])  # fmt: skip
+        yield _gauge("clock_synchronised", "1 while the kernel's clock is synchronised",
+                     [((), int(snapshot.clock_synchronised))])  # fmt: skip
+
+    def _traffic(self) -> Iterator[Metric]:
+        totals = sorted(self._totals().items())
+        for name, index, text in (
+            ("packets", 0, "Packets by window, measure and verdict"),
+            ("bytes", 1, "Bytes by window, measure and verdict"),
+        ):
+            rows = [
+                ((n.window, n.measure, n.verdict, f"ipv{n.family}", n.category), counts[index])
+                for n, counts in totals
+            ]
+            yield _counter(name, text, rows, _PACKET_LABELS)
+
+
+Rows = Iterable[tuple[tuple[str, ...], float]]
+
+
+def _gauge(name: str, text: str, rows: Rows, labels: tuple[str, ...] = ()) -> Metric:
+    family = GaugeMetricFamily(f"enforcer_{name}", text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _counter(name: str, text: str, rows: Rows, labels: tuple[str, ...] = ()) -> Metric:
+    family = CounterMetricFamily(f"enforcer_{name}", text, labels=labels)
+    for values, value in rows:
+        family.add_metric(values, value)
+    return family
+
+
+def _configuration(s: Snapshot) -> Iterator[Metric]:
+    yield _gauge(
+        "config_last_reload_success",
+        "1 when the last reload of the configuration was accepted",
+        [((), int(s.config_error is None))],
+    )
+    yield _gauge(
+        "config_last_reload_timestamp_seconds",
+        "When the configuration in force was accepted",
+        [((), s.loaded_at.timestamp())],
+    )
+    yield _gauge(
+        "feed_last_success_timestamp_seconds",
+        "When a source of registrations was last accepted",
+        [((file,), s.loaded_at.timestamp()) for file in s.policy.registry.files],
+        ("feed",),
+    )
+
+
+def _registry(s: Snapshot) -> Iterator[Metric]:
+    yield _gauge(
+        "prefixes",
+        "Registered prefixes valid today",
+        [((f"ipv{family}", category), count) for family, category, count in s.prefixes],
+        ("family", "category"),
+    )
+    yield _gauge(
+        "set_elements",
+        "Elements of the kernel's registered maps",
+        [((f"ipv{family}",), count) for family, count in s.elements],
+        ("family",),
+    )
+
+
+def _windows(s: Snapshot) -> Iterator[Metric]:
+    armed = set(s.armed)
+    yield _gauge(
+        "window_active",
+        "1 while a window is armed",
+        [((window.id,), int(window.id in armed)) for window in s.policy.windows],
+        ("window",),
+    )
+    soonest: dict[str, float] = {}
+    for occurrence in s.coming:
+        activation = occurrence.activation
+        edge = activation.ends_at if activation.id in armed else activation.starts_at
+        soonest.setdefault(activation.id, edge.timestamp())
+    yield _gauge(
+        "window_next_transition_timestamp_seconds",
+        "When a window next opens or closes",
+        [((window,), edge) for window, edge in soonest.items()],
+        ("window",),
+    )

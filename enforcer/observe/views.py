@@ -1,0 +1,52 @@
+"""Snapshot and occurrences → the JSON of the contract. Instants are UTC, ISO 8601 with Z."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from enforcer.observe.snapshot import Occurrence, Snapshot
+from enforcer.policy.prefix import FAMILIES
+
+
+def utc_text(instant: datetime) -> str:
+    """`2026-12-01T08:00:00Z`, with a fraction only where there is one."""
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": o.activation.id,
+            "starts_at": utc_text(o.activation.starts_at),
+            "ends_at": utc_text(o.activation.ends_at),
+            "state": o.state,
+            "measures": list(o.activation.window.measure_names),
+        }
+        for o in occurrences
+    ]
+
+
+def status_view(s: Snapshot, version: str) -> dict[str, Any]:
+    counts = {
+        f"ipv{family}": sum(count for f, _, count in s.prefixes if f == family)
+        for family in FAMILIES
+    }
+    return {
+        "version": version,
+        "gateway": s.policy.gateway.name,
+        "config": {
+            "ok": s.config_error is None,
+            "error": s.config_error,
+            "loaded_at": utc_text(s.loaded_at),
+        },
+        "armed": list(s.armed),
+        "waiting_for_clock": list(s.waiting_for_clock),
+        "windows": window_views(s.coming),
+        "prefixes": counts,
+        "clock": {"synchronised": s.clock_synchronised},
+        "drift_repairs": s.drift_repairs,
+        "problem": s.problem,
+        "missing_devices": list(s.missing_devices),
+    }

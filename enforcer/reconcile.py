@@ -1,0 +1,155 @@
+"""One sentence: desired = compile(policy, active); check; change = diff(desired, kernel); commit.
+
+In: what is wanted, as values, and the kernel. Out: an Outcome, from which logs and metrics are
+derived. Success means that the kernel was read back and nothing is left to change. It retries a
+bounded number of times, each with a fresh read, and it never adds restriction to recover.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from enforcer.errors import KernelError, PromiseError
+from enforcer.lookup.tables import Stage, Tables
+from enforcer.policy.model import Activation, Policy
+from enforcer.ruleset import promises
+from enforcer.ruleset.compiler import compile_ruleset
+from enforcer.ruleset.diff import diff
+from enforcer.ruleset.transaction import Arm, DeleteCounter, Kernel, KernelState, Operation
+from enforcer.ruleset.vocabulary import ArmingSet, Ruleset
+
+ATTEMPTS = 6
+
+# Somebody else changed the ruleset, a buffer was small, a device went or came: read again.
+RETRIED = frozenset(
+    {
+        errno.ERESTART,
+        errno.EINTR,
+        errno.EAGAIN,
+        errno.ENOBUFS,
+        errno.EBUSY,
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENODEV,
+    }
+)
+
+Result = Literal["unchanged", "changed", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the policy asks for at an instant. `clock_trusted`: new windows may be armed."""
+
+    policy: Policy
+    activations: tuple[Activation, ...]
+    tables: Tables
+    clock_trusted: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reconciliation did. `operations` are those committed, over all attempts.
+
+    `state` is the last read; `drift` says that the kernel no longer held what had been committed
+    and that it was put right; `waiting` are windows not armed because of the clock.
+    """
+
+    result: Result
+    desired: Ruleset
+    state: KernelState | None
+    operations: tuple[Operation, ...] = ()
+    armed: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+    drift: bool = False
+    attempts: int = 0
+    violations: tuple[str, ...] = ()
+    error: KernelError | None = None
+
+
+def reconcile(
+    wanted: Wanted,
+    kernel: Kernel,
+    now_ns: Callable[[], int],
+    *,
+    settled: Ruleset | None,
+    loaded: Mapping[str, Stage],
+    retire: frozenset[str] = frozenset(),
+) -> Outcome:
+    """Brings the kernel to what is wanted. `settled` is what it held after the last success."""
+    done: list[Operation] = []
+    drift = False
+    error: KernelError | None = None
+    state: KernelState | None = None
+    desired = Ruleset()
+    violations: tuple[str, ...] = ()
+    active: tuple[Activation, ...] = ()
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            state = kernel.read()
+            active = _armable(wanted, state)
+            desired, violations = _checked(wanted, active, state)
+            change = diff(desired, state, now_ns(), loaded=loaded, retire=retire)
+            if change is None:
+                return Outcome(
+                    "changed" if done else "unchanged",
+                    desired,
+                    state,
+                    tuple(done),
+                    tuple(a.id for a in active) if not violations else (),
+                    tuple(a.id for a in wanted.activations if a not in active),
+                    drift,
+                    attempt,
+                    violations,
+                )
+            drift = drift or (
+                not done and desired == settled and any(map(_repairs, change.operations))
+            )
+            kernel.commit(change, now_ns())
+            done += change.operations
+            error = None
+        except KernelError as caught:
+            error = caught
+            if caught.errno not in RETRIED:
+                break
+    if error is None:
+        error = KernelError(
+            "commit",
+            errno.EAGAIN,
+            f"the kernel still differs after {ATTEMPTS} attempts; another program changes "
+            "table inet enforcer at the same time: nft monitor shows which",
+        )
+    return Outcome(
+        "failed", desired, state, tuple(done), drift=drift, attempts=ATTEMPTS, error=error,
+        violations=violations,
+    )  # fmt: skip
+
+
+def _armable(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
+    """With a clock that nobody keeps right nothing new is armed; what is armed stays so."""
+    if wanted.clock_trusted:
+        return wanted.activations
+    armed = {name for name, s in state.sets.items() if s.kind == "armed" and s.elements}
+    return tuple(a for a in wanted.activations if ArmingSet(a.id, 0, None).name in armed)
+
+
+def _checked(
+    wanted: Wanted, active: tuple[Activation, ...], state: KernelState
+) -> tuple[Ruleset, tuple[str, ...]]:
+    """The compiled ruleset, or the one of no window at all when it would break a promise."""
+    policy, tables = wanted.policy, wanted.tables
+    devices, foreign = state.devices, state.foreign_qdiscs
+    desired = compile_ruleset(policy, active, tables, devices=devices, unshapeable=foreign)
+    try:
+        promises.check(desired, policy, active, tables)
+    except PromiseError as broken:
+        return compile_ruleset(policy, (), tables, devices=devices), broken.violations
+    return desired, ()
+
+
+def _repairs(operation: Operation) -> bool:
+    """Renewing a lease and deleting a counter taken over are no repairs."""
+    return not isinstance(operation, Arm | DeleteCounter)

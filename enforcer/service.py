@@ -1,0 +1,205 @@
+"""The daemon among the living: signals, timer, netlink events, control socket, metrics, systemd.
+
+One thread, one loop: it waits for something to happen and steps. Scrapes are answered by a thread
+of the metrics server from the last snapshot, so a slow scraper holds nobody up.
+"""
+
+from __future__ import annotations
+
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from enforcer import __version__, log
+from enforcer.clock import SystemClock, Timer
+from enforcer.closures import write_closures
+from enforcer.control import Answer, ControlSocket
+from enforcer.daemon import Daemon
+from enforcer.kernel.events import Monitor
+from enforcer.notify import notify, watchdog_interval_s
+from enforcer.observe.metrics import Metrics
+from enforcer.observe.snapshot import Snapshot
+from enforcer.observe.views import status_view
+from enforcer.reconcile import Outcome
+from enforcer.ruleset.compiler import epoch_ns
+from enforcer.ruleset.transaction import Arm
+
+# After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
+RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class Service:
+    """Runs `daemon` until SIGTERM or SIGINT. `metrics` is filled as things happen."""
+
+    def __init__(
+        self,
+        daemon: Daemon,
+        monitor: Monitor,
+        control: ControlSocket,
+        state_dir: Path,
+    ) -> None:
+        self._daemon, self._monitor, self._control = daemon, monitor, control
+        self._state_dir = state_dir
+        self._clock = SystemClock()
+        self._timer = Timer()
+        self._snapshot: Snapshot | None = None
+        self.metrics = Metrics(lambda: self._snapshot, daemon.totals.now)
+        self._failures = 0
+        self._last_said = ""
+        self._asked: set[signal.Signals] = set()
+
+    # --- steps -------------------------------------------------------------------------------
+
+    def step(self, cause: str) -> Outcome:
+        return self._account(cause, self._daemon.step)
+
+    def _account(self, cause: str, act: Callable[[], Outcome]) -> Outcome:
+        started = time.perf_counter()
+        outcome = act()
+        self.metrics.apply_seconds.observe(time.perf_counter() - started)
+        self.metrics.applies.labels(outcome.result).inc()
+        self._snapshot = self._daemon.snapshot()
+        self._failures = self._failures + 1 if outcome.result == "failed" else 0
+        self._say(cause, outcome, time.perf_counter() - started)
+        return outcome
+
+    def _say(self, cause: str, outcome: Outcome, seconds: float) -> None:
+        for violation in outcome.violations:
+            log.error("promise_violation", violation=violation, done="all windows disarmed")
+        if outcome.waiting:
+            self._say_once("clock_unsynchronised", waiting=",".join(outcome.waiting))
+        if outcome.error is not None:
+            self._say_once("apply_failed", cause=cause, error=str(outcome.error))
+        elif any(not isinstance(op, Arm) for op in outcome.operations):
+            self._last_said = ""
+            log.info(
+                "drift_repaired" if outcome.drift else "applied",
+                cause=cause,
+                operations=len(outcome.operations),
+                armed=",".join(outcome.armed) or "none",
+                ms=round(seconds * 1000, 1),
+            )
+
+    def _say_once(self, event: str, **fields: object) -> None:
+        said = f"{event} {fields}"
+        if said != self._last_said:
+            log.warning(event, **fields)
+            self._last_said = said
+
+    # --- the loop ----------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Serves until told to stop; `step` has succeeded once before."""
+        wakeup = _signals(self._asked)
+        with selectors.DefaultSelector() as selector:
+            for source in (wakeup, self._timer, self._control, self._monitor):
+                selector.register(source, selectors.EVENT_READ, source)
+            interval = watchdog_interval_s()
+            notify("READY=1", f"STATUS={self._status_line()}")
+            while not self._asked & {signal.SIGTERM, signal.SIGINT}:
+                self._set_timer()
+                ready = [key.data for key, _ in selector.select(interval)]
+                notify("WATCHDOG=1")
+                self._serve(ready, wakeup)
+        notify("STOPPING=1")
+        if self._daemon.config.policy.gateway.on_stop == "release":
+            self._account("stop", self._daemon.release)
+        snapshot = self._snapshot
+        log.info("stopped", armed=",".join(snapshot.armed) if snapshot else "")
+
+    def _serve(self, ready: list[object], wakeup: socket.socket) -> None:
+        if wakeup in ready:
+            wakeup.recv(4096)
+        if signal.SIGHUP in self._asked:
+            self._asked.discard(signal.SIGHUP)
+            self._reload("SIGHUP")
+        if self._timer in ready:
+            stepped = self._timer.drain()
+            if stepped:
+                log.warning("clock_stepped")
+            self.step("clock step" if stepped else "timer")
+        if self._monitor in ready:
+            self._notice()
+        if self._control in ready:
+            self._control.serve_one(self._handle)
+
+    def _set_timer(self) -> None:
+        wake = epoch_ns(self._daemon.next_wake())
+        if self._failures:
+            pause = RETRY_S[min(self._failures, len(RETRY_S)) - 1]
+            wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
+        self._timer.set(wake)
+
+    def _notice(self) -> None:
+        """Somebody changed a ruleset, or a device came or went: look whether ours still stands."""
+        events = [event for event in self._monitor.drain() if event.pid != os.getpid()]
+        if not events:
+            return
+        first = events[0]
+        outcome = self.step(f"{first.kind} {first.detail}".strip())
+        if outcome.drift:
+            log.warning("drift", by=first.program or "", pid=first.pid or 0, what=first.detail)
+
+    def _reload(self, cause: str) -> str | None:
+        notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        error = self._daemon.reload()
+        if error is not None:
+            log.error("reload_refused", cause=cause, errors=error.count, first=str(error))
+        outcome = self.step("reload")
+        if error is None:
+            log.info("reloaded", cause=cause, windows=len(self._daemon.config.policy.windows))
+        notify("READY=1", f"STATUS={self._status_line()}")
+        if error is not None:
+            return str(error)
+        return str(outcome.error) if outcome.error else None
+
+    def _status_line(self) -> str:
+        armed = self._snapshot.armed if self._snapshot else ()
+        return f"armed: {', '.join(armed)}" if armed else "no window armed"
+
+    # --- the control socket ------------------------------------------------------------------
+
+    def _handle(self, request: dict[str, Any], who: str) -> Answer:
+        verb = request["verb"]
+        if verb == "status" and self._snapshot is not None:
+            return status_view(self._daemon.snapshot(), __version__)
+        if verb == "reload":
+            log.info("reload_asked", by=who)
+            return {"error": self._reload(who)}
+        if verb == "disarm":
+            return self._disarm(who)
+        return {"error": f"unknown verb {verb!r}"}
+
+    def _disarm(self, who: str) -> Answer:
+        closed = self._daemon.close_active(who)
+        log.warning("disarmed", by=who, windows=",".join(sorted(c.window for c in closed)))
+        problem = None
+        try:
+            write_closures(self._state_dir, self._daemon.closures)
+        except OSError as error:
+            problem = f"{self._state_dir}: {error.strerror}; after a restart they would open again"
+            log.error("closures_not_saved", error=problem)
+        outcome = self.step("disarm")
+        if outcome.error is not None:
+            return {"error": str(outcome.error)}
+        windows = sorted(c.window for c in closed)
+        return {"error": None, "closed": windows, "warning": problem}
+
+    def close(self) -> None:
+        self._timer.close()
+
+
+def _signals(asked: set[signal.Signals]) -> socket.socket:
+    """A socket that is readable after SIGTERM, SIGINT or SIGHUP, which are then in `asked`."""
+    reader, writer = socket.socketpair()
+    for end in (reader, writer):
+        end.setblocking(False)
+    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda n, _frame: asked.add(signal.Signals(n)))
+    return reader
