@@ -48,7 +48,7 @@ def steps(ruleset: Ruleset) -> Iterator[Step]:
     for chain in ruleset.chains:
         if chain.hook:
             seen: set[tuple[str, frozenset[Statement]]] = set()
-            yield from _walk(ruleset, maps, chain, chain.hook, chain.name, frozenset(), seen, 0)
+            yield from _walk(ruleset, maps, chain, chain.hook, (), frozenset(), seen)
 
 
 def _walk(
@@ -56,24 +56,28 @@ def _walk(
     maps: dict[str, ClassMap],
     chain: Chain,
     hook: Hook,
-    base: str,
+    above: tuple[str, ...],
     facts: frozenset[Statement],
     seen: set[tuple[str, frozenset[Statement]]],
-    depth: int,
 ) -> Iterator[Step]:
-    if depth > DEPTH:
+    if chain.name in above:
+        raise ValueError(f"chain {chain.name} is reached from itself")
+    if len(above) > DEPTH:
         raise ValueError(f"chain {chain.name} is reached by more than {DEPTH} jumps")
+    if above and chain.hook:
+        raise ValueError(f"chain {above[-1]} jumps to {chain.name}, a base chain")
     if (chain.name, facts) in seen:
         return
     seen.add((chain.name, facts))
+    way = (*above, chain.name)
     for index, rule in enumerate(chain.rules):
         here = facts | {s for s in rule.statements if isinstance(s, MATCHES)}
-        yield Step(hook, base, chain.name, rule, here, chain.rules[:index])
+        yield Step(hook, way[0], chain.name, rule, here, chain.rules[:index])
         for target in targets(rule, maps):
             behind = ruleset.chain(target)
             if behind is None:
                 raise ValueError(f"chain {chain.name} points at {target}, which does not exist")
-            yield from _walk(ruleset, maps, behind, hook, base, here, seen, depth + 1)
+            yield from _walk(ruleset, maps, behind, hook, way, here, seen)
 
 
 def targets(rule: Rule, maps: dict[str, ClassMap]) -> tuple[str, ...]:

@@ -92,7 +92,8 @@ def registered_lookup(
 
     def class_chain(c: LookupClass) -> str:
         first = c.terms[0]
-        return f"{owner}.ip{family}.{c.id:08x}" if first.services else action_chain(first.category)
+        asks = f"{owner}.services{family}.{c.id:08x}"
+        return asks if first.services else action_chain(first.category)
 
     rules = tuple(
         Rule(

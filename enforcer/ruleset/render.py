@@ -199,8 +199,10 @@ _NAME = f"inet {v.TABLE}"
 
 
 def _add_set(op: t.AddSet) -> str:
-    first, *rest = container(op.container)
-    return f"add {first.replace(' ', f' {_NAME} ', 1)} {'; '.join(rest)} }}"
+    first, *lines = container(op.container)
+    body = "; ".join(line for line in lines if not line.startswith("#"))
+    remarks = "".join(f" {line}" for line in lines if line.startswith("#"))
+    return f"add {first.replace(' ', f' {_NAME} ', 1)} {body} }}{remarks}"
 
 
 def _set_rules(op: t.SetRules) -> str:
