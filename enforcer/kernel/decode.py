@@ -177,7 +177,8 @@ FOREIGN_PRIORITY = -(1 << 31)
 
 def set_shape(attrs: Attributes) -> tuple[str, int]:
     """(kind, declared size) of a set: the kinds of `SetState`."""
-    flags = number32(attrs[n.Set.FLAGS])
+    # Flags of 0 are left out of the dump.
+    flags = number32(attrs[n.Set.FLAGS]) if n.Set.FLAGS in attrs else 0
     key = _KEY_NAMES.get(number32(attrs[n.Set.KEY_TYPE]))
     data = number32(attrs[n.Set.DATA_TYPE]) if n.Set.DATA_TYPE in attrs else None
     description = attributes(attrs.get(n.Set.DESCRIPTION, b""))

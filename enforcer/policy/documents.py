@@ -10,7 +10,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    TypeAdapter,
+    WithJsonSchema,
+)
 
 from enforcer.policy import times, values
 from enforcer.policy.prefix import Prefix, Service, parse_prefix, parse_service
@@ -208,3 +215,33 @@ class WindowSection(Section):
     )
     stage: bool = Field(False, description="count what guard would hold back, hold back nothing")
     provisional: bool = Field(False, description="not armed until an operator confirms it")
+
+
+_DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+
+def json_schema(document: Literal["enforcer", "windows"]) -> dict[str, Any]:
+    """The JSON schema of `enforcer.yaml`, or of a file of `windows.d`, for editors."""
+    kind: Any = MainSection if document == "enforcer" else list[WindowSection]
+    schema = _without_null(TypeAdapter(kind).json_schema())
+    return {"$schema": _DIALECT, **schema, "title": document}
+
+
+def _without_null(schema: Any) -> Any:
+    """A key may be left out, but never hold null: take the `X or null` of the models apart.
+
+    Defaults that are values of the program, not text of the file (a timedelta), go as well.
+    """
+    if isinstance(schema, list):
+        return [_without_null(entry) for entry in schema]
+    if not isinstance(schema, dict):
+        return schema
+    options = schema.get("anyOf", [])
+    if {"type": "null"} in options:
+        rest = {k: v for k, v in schema.items() if k not in {"anyOf", "default"}}
+        return _without_null({**options[0], **rest})
+    return {
+        key: _without_null(value)
+        for key, value in schema.items()
+        if key != "default" or isinstance(value, bool) or value in schema.get("enum", [])
+    }

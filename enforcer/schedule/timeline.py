@@ -81,7 +81,7 @@ def _transitions(window: Window, now: datetime) -> Iterator[datetime]:
             return
 
 
-def upcoming(policy: Policy, after: datetime, before: datetime) -> Iterator[Activation]:
+def coming(policy: Policy, after: datetime, before: datetime) -> Iterator[Activation]:
     """All windows' occurrences in `after` <= t < `before`, provisional ones too, in order."""
     streams = [occurrences(window, after, before) for window in policy.windows]
     return heapq.merge(*streams, key=_order)

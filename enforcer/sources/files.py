@@ -18,6 +18,7 @@ from pathlib import Path
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.load import load
 from enforcer.policy.model import Policy
+from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones
 
 YAML_BYTES = 64 * 1024**2
@@ -79,11 +80,13 @@ def _windows_files(folder: Path, problems: list[Problem]) -> list[str]:
     except OSError as error:
         problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", _fact(error)))
         return []
-    return [
-        posixpath.join(WINDOWS_FOLDER, name)
-        for name in names
-        if name.endswith(".yaml") and not name.startswith(".")
-    ]
+    wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
+    for name in wanted:
+        # A name that a terminal cannot show would hide which file a message is about.
+        if not name.isprintable():
+            fact = f"holds a file named {shown(name)}, which cannot be shown"
+            problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", f"{fact}; rename it"))
+    return [posixpath.join(WINDOWS_FOLDER, name) for name in wanted if name.isprintable()]
 
 
 def _read_all(
