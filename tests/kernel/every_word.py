@@ -89,11 +89,11 @@ ACTIONS: tuple[v.Action, ...] = (
 assert {type(word) for word in MATCHES} == set(typing.get_args(v.Match))
 assert {type(word) for word in ACTIONS} == set(typing.get_args(v.Action))
 
-FAMILY_WORDS: dict[str, v.IsFamily] = {"4": v.IsFamily(4), "6": v.IsFamily(6)}
 
-
-def family_of(word: v.Statement) -> tuple[v.Statement, ...]:
-    """The family match that the compiler puts before words about addresses."""
+def required_by(word: v.Statement) -> tuple[v.Statement, ...]:
+    """The match that the compiler puts before words about addresses and about TCP."""
+    if isinstance(word, v.TcpStart):
+        return (v.Protocol(6),)
     family = getattr(word, "family", None)
     if isinstance(word, v.AddressIn):
         family = word.prefix.family
@@ -104,9 +104,9 @@ WORD_CHAINS = (
     v.Chain("act", (v.Rule((v.Return(),)),)),
     v.Chain(
         "matches",
-        tuple(v.Rule((*family_of(word), word, v.Count(COUNTER))) for word in MATCHES),
+        tuple(v.Rule((*required_by(word), word, v.Count(COUNTER))) for word in MATCHES),
     ),
-    v.Chain("actions", tuple(v.Rule((*family_of(word), word)) for word in ACTIONS)),
+    v.Chain("actions", tuple(v.Rule((*required_by(word), word)) for word in ACTIONS)),
     v.Chain("pre", (v.Rule((v.Jump("matches"),)),), v.Hook("prerouting", -150)),
     v.Chain("post", (v.Rule((v.Jump("actions"),)),), v.Hook("postrouting", 100)),
     v.Chain("guard.wan0", (v.Rule((v.Jump("matches"),)),), v.Hook("ingress", -149, "wan0")),

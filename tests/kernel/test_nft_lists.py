@@ -22,9 +22,9 @@ WORDS = """
     ip6 daddr 2001:db8:1::/48
     ip6 saddr 2001:db8:1::5
     ip saddr 10.0.0.0/11
-    ip saddr & 255.255.255.0 @lifelines4-24
+    ip saddr & 255.255.255.0 == @lifelines4-24
     ip saddr @lifelines4-24
-    ip6 daddr & ffff:ffff:ffff:: @lifelines6-48
+    ip6 daddr & ffff:ffff:ffff:: == @lifelines6-48
     meta l4proto udp
     meta l4proto esp
     th dport 5000-5100
@@ -95,7 +95,7 @@ def test_the_ledger_is_a_comment_that_people_can_read(real_world: RealWorld) -> 
 def test_nft_accepts_its_own_listing(real_world: RealWorld) -> None:
     listed = listing(real_world)
     real_world.run("nft", "-c", "-f", "-", text=listed)
-    # And what nft makes of it is what we made, but for the bit that a comment is not read by us.
+    # What nft makes of it is still ours; its rules are equal in meaning, not in every byte.
     before = real_world.kernel.read()
     real_world.nft("flush ruleset\n" + listed)
     after = real_world.kernel.read()
