@@ -1,0 +1,702 @@
+"""Each promise, broken in a good ruleset in every way we could think of, is seen and named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+
+from enforcer.errors import PromiseError
+from enforcer.lookup.tables import Tables
+from enforcer.policy.model import Activation, Estate, Guard, Link, Mark, Policy, Reserve
+from enforcer.policy.prefix import Service, parse_prefix
+from enforcer.ruleset import vocabulary as v
+from enforcer.ruleset.promises import check
+from tests.ruleset.builders import (
+    ALL_THREE,
+    CONCENTRATORS,
+    MAIL,
+    POLICY,
+    ROWS,
+    STARTS_AT,
+    TABLES,
+    active,
+    compiled,
+    prefixes_of,
+    services_of,
+    tables,
+    window,
+)
+
+GOOD = compiled(active(ALL_THREE))
+DROP = v.Rule((v.Count("guard/ddos/held_back/ip4/unregistered"), v.Drop()))
+Edit = Callable[[v.Rule], "v.Rule | None"]
+
+
+def violations(
+    ruleset: v.Ruleset,
+    *activations: Activation,
+    policy: Policy = POLICY,
+    registry: Tables = TABLES,
+) -> list[str]:
+    try:
+        check(ruleset, policy, activations or (active(ALL_THREE),), registry)
+    except PromiseError as error:
+        return list(error.violations)
+    return []
+
+
+def broken(ruleset: v.Ruleset, promise: int, *activations: Activation, **given: object) -> bool:
+    found = violations(ruleset, *activations, **given)  # type: ignore[arg-type]
+    return any(text.startswith(f"promise {promise}: ") for text in found)
+
+
+# --- ways to break a ruleset ------------------------------------------------------------------
+
+
+def with_chain(chain: v.Chain, base: v.Ruleset = GOOD) -> v.Ruleset:
+    """The chain in place of the one of its name, or added."""
+    others = tuple(c for c in base.chains if c.name != chain.name)
+    return replace(base, chains=(*others, chain))
+
+
+def edited(name: str, edit: Edit, base: v.Ruleset = GOOD) -> v.Ruleset:
+    """Each rule of the chain through `edit`; None takes it out. Something must change."""
+    chain = base.chain(name)
+    assert chain is not None
+    rules = tuple(new for rule in chain.rules if (new := edit(rule)) is not None)
+    assert rules != chain.rules
+    return with_chain(replace(chain, rules=rules), base)
+
+
+def without(kind: type) -> Edit:
+    return lambda rule: v.Rule(tuple(s for s in rule.statements if not isinstance(s, kind)))
+
+
+def no_rule_with(kind: type) -> Edit:
+    return lambda r: None if any(isinstance(s, kind) for s in r.statements) else r
+
+
+def swapped(old: v.Statement, new: v.Statement) -> Edit:
+    return lambda rule: v.Rule(tuple(new if s == old else s for s in rule.statements))
+
+
+def in_front(*statements: v.Statement) -> Edit:
+    return lambda rule: v.Rule((*statements, *rule.statements))
+
+
+def with_container(container: v.Container, base: v.Ruleset = GOOD) -> v.Ruleset:
+    assert any(c.name == container.name for c in base.containers)
+    return replace(
+        base,
+        containers=tuple(container if c.name == container.name else c for c in base.containers),
+    )
+
+
+def without_container(name: str) -> v.Ruleset:
+    kept = tuple(c for c in GOOD.containers if c.name != name)
+    assert kept != GOOD.containers
+    return replace(GOOD, containers=kept)
+
+
+def container(name: str) -> v.Container:
+    return next(c for c in GOOD.containers if c.name == name)
+
+
+def small(name: str) -> v.SmallSet:
+    found = container(name)
+    assert isinstance(found, v.SmallSet)
+    return found
+
+
+def arming(name: str = "ddos") -> v.ArmingSet:
+    found = container(f"armed.{name}")
+    assert isinstance(found, v.ArmingSet)
+    return found
+
+
+def class_map(name: str) -> v.ClassMap:
+    found = container(name)
+    assert isinstance(found, v.ClassMap)
+    return found
+
+
+def accepting_chain(name: str) -> v.Chain:
+    return v.Chain(name, (v.Rule((v.Accept(),)),))
+
+
+# --- what must pass ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "activations",
+    [
+        (),
+        (active(ALL_THREE),),
+        (active(ALL_THREE), active(window("b", guard=Guard("mail"), lease="until-end"))),
+        (active(window("s", guard=Guard("mail"), stage=True)),),
+        (active(window("m", mark=Mark(1))), active(window("n", mark=Mark(dscp=1)))),
+        (
+            active(window("r", reserve=Reserve("wan", 0.3))),
+            active(window("q", reserve=Reserve("wan", 0.5))),
+        ),
+    ],
+    ids=["none", "all three", "two guards", "staged", "two marks", "two reserves"],
+)
+def test_what_the_compiler_makes_keeps_every_promise(activations: tuple[Activation, ...]) -> None:
+    check(compiled(*activations), POLICY, activations, TABLES)
+
+
+def test_an_empty_registry_keeps_every_promise() -> None:
+    nothing = tables()
+    check(compiled(active(ALL_THREE), registry=nothing), POLICY, (active(ALL_THREE),), nothing)
+
+
+def test_every_violation_is_told_at_once() -> None:
+    bad = replace(GOOD, shapers=(v.Shaper("wan0", 10**9, 9 * 10**8),), counters=("10.1.2.3",))
+    numbers = {text.split(":")[0] for text in violations(bad)}
+    assert numbers == {"promise 1", "promise 6"}
+
+
+# --- 1: inert outside windows, and for everybody else ------------------------------------------
+
+
+def test_1_no_chain_outside_windows() -> None:
+    with pytest.raises(PromiseError, match=r"promise 1: chain mark\.ddos outside windows"):
+        check(GOOD, POLICY, (), TABLES)
+
+
+def test_1_no_chain_of_a_window_that_is_over_while_another_is_active() -> None:
+    assert broken(GOOD, 1, active(window("other", mark=Mark(1))))
+
+
+def test_1_no_htb_outside_windows() -> None:
+    only = v.Ruleset(compiled().containers, shapers=GOOD.shapers)
+    with pytest.raises(PromiseError, match="promise 1: htb on wan0"):
+        check(only, POLICY, (), TABLES)
+
+
+def test_1_no_htb_for_a_window_that_does_not_reserve() -> None:
+    marks = active(window("ddos", mark=Mark(1)))
+    assert broken(replace(compiled(marks), shapers=GOOD.shapers), 1, marks)
+
+
+@pytest.mark.parametrize(
+    "shaper",
+    [
+        v.Shaper("wan0", 10**9, 801 * 10**6),
+        v.Shaper("wan0", 9 * 10**8, 10**8),
+        v.Shaper("lan0", 10**9, 10**8),
+    ],
+    ids=["more than four fifths", "slower than the link", "another device"],
+)
+def test_1_the_rest_of_a_link_is_not_starved(shaper: v.Shaper) -> None:
+    assert broken(replace(GOOD, shapers=(shaper,)), 1)
+
+
+def test_1_two_windows_together_do_not_reserve_over_four_fifths() -> None:
+    both = [active(window(n, reserve=Reserve("wan", 0.45))) for n in "ab"]
+    assert broken(compiled(*both), 1, *both)
+
+
+def test_1_a_measure_hooks_where_it_belongs_and_nowhere_else() -> None:
+    base = GOOD.chain("mark.ddos")
+    assert base is not None
+    for hook in (v.Hook("postrouting", -150), v.Hook("ingress", 0, "wan0")):
+        assert broken(with_chain(replace(base, hook=hook)), 1)
+
+
+def test_1_a_staged_guard_does_not_listen_on_other_devices() -> None:
+    staged = active(window("ddos", guard=Guard("concentrators"), stage=True))
+    bad = with_chain(v.Chain("guard.ddos.on.lan0", (), v.Hook("ingress", 0, "lan0")), GOOD)
+    assert broken(bad, 1, staged)
+
+
+@pytest.mark.parametrize(
+    "action", [v.SetMark(0x51), v.SetDscp(4, 40), v.SetPriority(0xE4F0, 0x10)], ids=repr
+)
+def test_1_nothing_is_changed_on_a_packet_that_is_not_registered(action: v.Statement) -> None:
+    base = GOOD.chain("mark.ddos")
+    assert base is not None
+    everybody = v.Rule((v.IsFamily(4), v.Armed("ddos"), action))
+    assert broken(with_chain(replace(base, rules=(*base.rules, everybody))), 1)
+
+
+# --- 2: the kernel's own end ------------------------------------------------------------------
+
+
+def test_2_the_arming_set_does_not_outlast_its_window() -> None:
+    late = replace(arming(), ends_ns=arming().ends_ns + 1)
+    assert violations(with_container(late)) == ["promise 2: armed.ddos outlasts its window"]
+
+
+def test_2_an_arming_set_may_end_earlier() -> None:
+    assert violations(with_container(replace(arming(), ends_ns=arming().ends_ns - 1))) == []
+
+
+def test_2_a_lease_is_not_left_out() -> None:
+    assert broken(with_container(replace(arming(), lease_ns=None)), 2)
+
+
+def test_2_a_lease_is_not_longer_than_the_gateway_says() -> None:
+    assert broken(with_container(replace(arming(), lease_ns=600 * 10**9 + 1)), 2)
+
+
+def test_2_until_end_needs_no_lease() -> None:
+    until = active(window("cut", mark=Mark(1), lease="until-end"))
+    assert violations(compiled(until), until) == []
+
+
+def test_2_no_arming_set_without_its_window() -> None:
+    assert broken(replace(GOOD, containers=(*GOOD.containers, v.ArmingSet("x", 1, 1))), 2)
+
+
+@pytest.mark.parametrize("chain", ["guard.ddos.flow4", "guard.ddos.flow6"])
+def test_2_no_drop_without_the_arming_set(chain: str) -> None:
+    assert broken(edited(chain, without(v.Armed)), 2)
+
+
+def test_2_one_drop_in_many_without_the_arming_set_is_enough() -> None:
+    esp = v.Protocol(50)
+    one = edited("guard.ddos.flow4", lambda r: without(v.Armed)(r) if esp in r.statements else r)
+    assert broken(one, 2)
+
+
+@pytest.mark.parametrize("chain", ["mark.ddos", "reserve.ddos.link"])
+def test_2_no_mark_and_no_class_without_the_arming_set(chain: str) -> None:
+    def forget(rule: v.Rule) -> v.Rule:
+        return v.Rule(
+            tuple(
+                replace(s, window=None) if isinstance(s, v.TakeClass) else s
+                for s in rule.statements
+            )
+        )
+
+    assert broken(edited(chain, forget), 2)
+
+
+def test_2_no_drop_when_the_arming_set_is_not_there() -> None:
+    assert broken(without_container("armed.ddos"), 2)
+
+
+def test_2_a_window_is_not_armed_by_another_ones_set() -> None:
+    other = active(window("other", mark=Mark(7)), 24)
+    both = compiled(active(ALL_THREE), other)
+    borrowed = edited("guard.ddos.flow4", swapped(v.Armed("ddos"), v.Armed("other")), both)
+    assert broken(borrowed, 2, active(ALL_THREE), other)
+
+
+# --- 3: only guard drops, and only what (a) to (d) say -----------------------------------------
+
+
+def test_3_no_drop_in_mark_or_reserve() -> None:
+    for name in ("mark.ddos", "reserve.ddos.link"):
+        base = GOOD.chain(name)
+        assert base is not None
+        bad = replace(base, rules=(*base.rules, v.Rule((v.Armed("ddos"), v.Drop()))))
+        assert broken(with_chain(bad), 3)
+
+
+def test_3_no_drop_in_the_chain_of_a_registered_class() -> None:
+    bad = edited("guard.ddos.ip4.call-centre", swapped(v.Accept(), v.Drop()))
+    assert broken(bad, 3)
+    assert broken(bad, 4)
+
+
+def test_3a_no_drop_in_prerouting() -> None:
+    base = GOOD.chain("guard.ddos.on.wan0")
+    assert base is not None
+    assert broken(with_chain(replace(base, hook=v.Hook("prerouting", -300))), 3)
+
+
+def test_3a_no_drop_on_a_device_that_is_no_uplink() -> None:
+    base = GOOD.chain("guard.ddos.on.wan0")
+    assert base is not None
+    assert broken(with_chain(replace(base, hook=v.Hook("ingress", 0, "lan0"))), 3)
+
+
+def test_3a_an_uplink_that_the_policy_no_longer_names_is_none() -> None:
+    fewer = replace(POLICY, gateway=replace(POLICY.gateway, uplinks=("wan1",)))
+    assert broken(GOOD, 3, policy=fewer)
+
+
+def test_3b_the_estate_match_is_not_removed() -> None:
+    bad = edited("guard.ddos.on.wan0", lambda r: without(v.MaskedIn)(without(v.AddressIn)(r)))
+    assert broken(bad, 3)
+
+
+def test_3b_one_way_around_the_estate_match_is_enough() -> None:
+    base = GOOD.chain("guard.ddos.on.wan1")
+    assert base is not None
+    around = v.Rule((v.IsFamily(4), v.Goto("guard.ddos.flow4")))
+    assert broken(with_chain(replace(base, rules=(*base.rules, around))), 3)
+
+
+@pytest.mark.parametrize("wider", ["203.0.113.128/31", "0.0.0.0/0", "198.18.7.0/30"])
+def test_3b_the_estate_match_is_not_widened(wider: str) -> None:
+    narrow = v.AddressIn("daddr", parse_prefix("203.0.113.129/32"))
+    wide = v.AddressIn("daddr", parse_prefix(wider))
+    assert broken(edited("guard.ddos.on.wan0", swapped(narrow, wide)), 3)
+
+
+def test_3b_the_estate_set_holds_no_stranger() -> None:
+    estate = small("guard.ddos.estate4-28")
+    stranger = parse_prefix("203.0.113.16/28").packed
+    assert broken(with_container(replace(estate, elements=(*estate.elements, stranger))), 3)
+
+
+def test_3b_a_masked_match_is_not_shortened() -> None:
+    masked = v.MaskedIn("daddr", 4, 28, "guard.ddos.estate4-28")
+    bad = edited("guard.ddos.on.wan0", swapped(masked, replace(masked, length=24)))
+    estate = small("guard.ddos.estate4-28")
+    nets = tuple(parse_prefix(p).packed for p in ("203.0.113.0/24",))
+    assert broken(with_container(replace(estate, elements=nets), bad), 3)
+
+
+def test_3b_the_estate_match_is_on_the_destination() -> None:
+    narrow = v.AddressIn("daddr", parse_prefix("203.0.113.129/32"))
+    assert broken(edited("guard.ddos.on.wan0", swapped(narrow, replace(narrow, side="saddr"))), 3)
+
+
+def test_3b_a_smaller_estate_is_no_violation() -> None:
+    estate = small("guard.ddos.estate4-28")
+    assert violations(with_container(replace(estate, elements=estate.elements[:1]))) == []
+
+
+def test_3b_the_estate_is_the_windows_own() -> None:
+    mail = replace(ALL_THREE, guard=Guard("mail"))
+    assert broken(GOOD, 3, active(mail))
+
+
+@pytest.mark.parametrize("kind", [v.PortIn, v.PortInSet, v.Protocol])
+def test_3b_the_service_match_is_not_removed(kind: type) -> None:
+    assert broken(edited("guard.ddos.flow4", without(kind)), 3)
+
+
+def test_3b_the_service_match_is_not_widened() -> None:
+    ports = v.PortIn("dport", 5000, 5100)
+    for wide in (v.PortIn("dport", 5000, 5101), v.PortIn("dport", 4999, 5100)):
+        assert broken(edited("guard.ddos.flow4", swapped(ports, wide)), 3)
+    assert broken(edited("guard.ddos.flow4", swapped(ports, v.PortIn("sport", 5000, 5100))), 3)
+
+
+def test_3b_the_service_set_holds_no_stranger() -> None:
+    ports = small("guard.ddos.ports17")
+    assert broken(with_container(replace(ports, elements=(*ports.elements, b"\x00\x35"))), 3)
+
+
+def test_3b_a_protocol_of_the_estate_without_ports_stays_within_it() -> None:
+    esp_to_ah = edited("guard.ddos.flow4", swapped(v.Protocol(50), v.Protocol(51)))
+    assert broken(esp_to_ah, 3)
+
+
+def test_3c_tcp_is_dropped_only_where_it_starts() -> None:
+    assert broken(edited("guard.ddos.flow4", without(v.TcpStart)), 3)
+
+
+def test_3d_the_registered_lookup_comes_before_the_drop() -> None:
+    assert broken(edited("guard.ddos.new4", no_rule_with(v.TakeClass)), 3)
+
+
+@pytest.mark.parametrize("index", range(len(TABLES.of_family(4))))
+def test_3d_each_stage_is_asked_before_the_drop(index: int) -> None:
+    name = v.RegisteredMap(TABLES.of_family(4)[index]).name
+
+    def forget(rule: v.Rule) -> v.Rule | None:
+        maps = [s.map_name for s in rule.statements if isinstance(s, v.TakeClass)]
+        return None if name in maps else rule
+
+    assert broken(edited("guard.ddos.new4", forget), 3)
+
+
+def test_3d_a_stage_is_asked_before_the_drop_not_after() -> None:
+    chain = GOOD.chain("guard.ddos.new4")
+    assert chain is not None
+    assert broken(with_chain(replace(chain, rules=(chain.rules[-1], *chain.rules[:-1]))), 3)
+
+
+@pytest.mark.parametrize(
+    "narrowing",
+    [v.Protocol(17), v.IifName("wan1"), v.Armed("ddos"), v.IsFamily(6)],
+    ids=lambda s: type(s).__name__,
+)
+def test_3d_a_stage_is_asked_without_further_conditions(narrowing: v.Statement) -> None:
+    def narrow(rule: v.Rule) -> v.Rule:
+        takes = any(isinstance(s, v.TakeClass) for s in rule.statements)
+        return in_front(narrowing)(rule) if takes else rule
+
+    assert broken(edited("guard.ddos.new4", narrow), 3)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"side": "daddr"}, {"length": 31}, {"window": "other"}],
+    ids=["the destination", "another length", "another window's arming"],
+)
+def test_3d_a_stage_is_asked_for_the_source_in_full(change: dict[str, object]) -> None:
+    def bend(rule: v.Rule) -> v.Rule:
+        return v.Rule(
+            tuple(
+                replace(s, **change) if isinstance(s, v.TakeClass) else s  # type: ignore[arg-type]
+                for s in rule.statements
+            )
+        )
+
+    assert broken(edited("guard.ddos.new4", bend), 3)
+
+
+def test_3d_the_note_of_the_class_is_not_spoilt_before_it_is_read() -> None:
+    def spoil(rule: v.Rule) -> v.Rule:
+        *before, last = rule.statements
+        return v.Rule((*before, v.DropClass(), last)) if isinstance(last, v.Jump) else rule
+
+    assert broken(edited("guard.ddos.new4", spoil), 3)
+
+
+def test_3d_a_hit_goes_to_a_class_map() -> None:
+    assert broken(edited("guard.ddos.hit4", no_rule_with(v.ByClass)), 3)
+
+
+@pytest.mark.parametrize("name", ["192.0.2.54/32", "192.0.2.128/25"])
+def test_3d_each_lifeline_is_let_in_before_the_drop(name: str) -> None:
+    more = replace(POLICY, lifelines=(*POLICY.lifelines, parse_prefix("192.0.2.7/32")))
+    assert broken(GOOD, 3, policy=more)
+    lifelines = small("guard.ddos.lifelines4-32")
+    fewer = tuple(e for e in lifelines.elements if e != parse_prefix(name).packed)
+    bad = (
+        edited("guard.ddos.new4", no_rule_with(v.AddressIn))
+        if fewer == lifelines.elements
+        else with_container(replace(lifelines, elements=fewer))
+    )
+    assert broken(bad, 3)
+
+
+@pytest.mark.parametrize("instead", [v.Drop(), v.Return()], ids=repr)
+def test_3d_a_lifeline_is_accepted_and_nothing_else(instead: v.Statement) -> None:
+    def turn(rule: v.Rule) -> v.Rule:
+        source = any(isinstance(s, v.AddressIn) for s in rule.statements)
+        return swapped(v.Accept(), instead)(rule) if source else rule
+
+    assert broken(edited("guard.ddos.new4", turn), 3)
+
+
+def test_3d_a_lifeline_is_accepted_without_further_conditions() -> None:
+    def narrow(rule: v.Rule) -> v.Rule:
+        source = any(isinstance(s, v.MaskedIn) for s in rule.statements)
+        return in_front(v.Protocol(17))(rule) if source else rule
+
+    assert broken(edited("guard.ddos.new4", narrow), 3)
+
+
+def test_3_a_staged_window_drops_nothing() -> None:
+    assert broken(GOOD, 3, active(replace(ALL_THREE, stage=True)))
+
+
+def test_3_a_window_without_guard_drops_nothing() -> None:
+    assert broken(GOOD, 3, active(replace(ALL_THREE, guard=None)))
+
+
+def test_3_a_malformed_element_counts_for_nothing() -> None:
+    lifelines = small("guard.ddos.lifelines4-32")
+    for bad in (b"\xc0\x00\x02", b""):
+        elements = (lifelines.elements[0], bad)
+        assert broken(with_container(replace(lifelines, elements=elements)), 3)
+
+
+# --- 4: registered traffic is never dropped ---------------------------------------------------
+
+
+def test_4_the_maps_are_those_of_the_registry() -> None:
+    other = tables(*ROWS[:3])
+    assert broken(GOOD, 4, registry=other)
+
+
+@pytest.mark.parametrize("name", ["guard.ddos.classes4", "mark.ddos.classes6"])
+def test_4_a_class_map_knows_every_class_and_no_other(name: str) -> None:
+    known = class_map(name)
+    for index in range(len(known.elements)):
+        fewer = known.elements[:index] + known.elements[index + 1 :]
+        assert broken(with_container(replace(known, elements=fewer)), 4)
+    more = (*known.elements, (0xFFFF, known.elements[0][1]))
+    assert broken(with_container(replace(known, elements=more)), 4)
+
+
+def test_4_a_class_is_not_sent_to_the_chain_of_another() -> None:
+    known = class_map("mark.ddos.classes4")
+    (first, one), (second, other), *rest = known.elements
+    crossed = ((first, other), (second, one), *rest)
+    assert broken(with_container(replace(known, elements=crossed)), 4)
+
+
+def _service_chains() -> list[str]:
+    return sorted(c.name for c in GOOD.chains if ".services" in c.name)
+
+
+@pytest.mark.parametrize("name", _service_chains())
+def test_4_no_service_of_a_class_is_forgotten(name: str) -> None:
+    chain = GOOD.chain(name)
+    assert chain is not None
+    for index, rule in enumerate(chain.rules):
+        if not isinstance(rule.statements[-1], v.Goto):
+            continue
+        fewer = chain.rules[:index] + chain.rules[index + 1 :]
+        assert broken(with_chain(replace(chain, rules=fewer)), 4)
+
+
+@pytest.mark.parametrize("name", _service_chains())
+def test_4_no_service_is_added_to_a_class(name: str) -> None:
+    chain = GOOD.chain(name)
+    assert chain is not None
+    target = chain.rules[0].statements[-1]
+    everything = v.Rule((v.Protocol(6), target))
+    assert broken(with_chain(replace(chain, rules=(everything, *chain.rules))), 4)
+
+
+def test_4_a_registered_class_is_accepted_and_not_only_counted() -> None:
+    assert broken(edited("guard.ddos.ip4.software-house", no_rule_with(v.Accept)), 4)
+    early = edited("guard.ddos.ip4.software-house", in_front(v.Return()))
+    assert broken(early, 4)
+
+
+def test_4_every_class_of_a_stage_is_one_of_the_registry() -> None:
+    fewer = replace(TABLES, classes=TABLES.classes[1:])
+    assert broken(compiled(active(ALL_THREE), registry=fewer), 4, registry=fewer)
+
+
+# --- 5: a closed vocabulary -------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadContains:
+    """A word that we do not have, and will not."""
+
+    text: bytes
+
+
+def test_5_no_word_matches_content() -> None:
+    bad = edited("mark.ddos", in_front(PayloadContains(b"WireGuard")))  # type: ignore[arg-type]
+    assert broken(bad, 5)
+
+
+def test_5_the_vocabulary_is_what_the_design_names() -> None:
+    named = "IsFamily IifName OifName AddressIn MaskedIn Protocol PortIn PortInSet TcpStart Armed"
+    assert {kind.__name__ for kind in v.MATCHES} == {*named.split(), "TakeClass"}
+
+
+def test_5_no_match_after_an_action() -> None:
+    late = v.Rule((v.Count("mark/ddos/marked/ip4/mission"), v.IsFamily(4), v.Accept()))
+    assert broken(edited("mark.ddos", lambda r: late), 5)
+
+
+def test_5_ports_are_read_only_where_there_are_ports() -> None:
+    assert broken(edited("guard.ddos.flow4", swapped(v.Protocol(17), v.Protocol(50))), 5)
+    assert broken(edited("guard.ddos.flow4", swapped(v.Protocol(6), v.Protocol(17))), 5)
+
+
+def test_5_a_header_is_not_taken_for_that_of_the_other_family() -> None:
+    assert broken(edited("mark.ddos", without(v.IsFamily)), 5)
+    assert broken(edited("mark.ddos.ip6.mission", swapped(v.SetDscp(6, 40), v.SetDscp(4, 40))), 5)
+
+
+@pytest.mark.parametrize("way", ["jump", "goto"])
+def test_5_chains_do_not_go_in_circles(way: str) -> None:
+    back = v.Jump("guard.ddos.flow4") if way == "jump" else v.Goto("guard.ddos.flow4")
+    chain = GOOD.chain("guard.ddos.ip4.mission")
+    assert chain is not None
+    bad = with_chain(replace(chain, rules=(v.Rule((back,)), *chain.rules)))
+    assert any("reached from itself" in text for text in violations(bad))
+
+
+def test_5_a_chain_is_not_too_deep() -> None:
+    deep = GOOD
+    for depth in range(20):
+        deep = with_chain(v.Chain(f"d{depth}", (v.Rule((v.Goto(f"d{depth + 1}"),)),)), deep)
+    deep = with_chain(v.Chain("d20"), deep)
+    assert any(
+        "16 jumps" in t for t in violations(edited("mark.ddos", in_front(v.Goto("d0")), deep))
+    )
+
+
+def test_5_nobody_jumps_to_a_base_chain() -> None:
+    bad = edited("guard.ddos.hit4", in_front(v.Jump("mark.ddos")))
+    assert any("a base chain" in text for text in violations(bad))
+
+
+def test_5_nothing_is_named_that_is_not_there() -> None:
+    for gone in ("guard.ddos.ports17", "guard.ddos.estate4-28", "armed.ddos", "mark.ddos.classes4"):
+        assert broken(without_container(gone), 5), gone
+    nowhere = edited("guard.ddos.hit4", in_front(v.Jump("nowhere")))
+    assert any("does not exist" in text for text in violations(nowhere))
+
+
+def test_5_nothing_is_there_twice() -> None:
+    again = small("guard.ddos.ports17")
+    assert broken(replace(GOOD, containers=(*GOOD.containers, again)), 5)
+    assert broken(replace(GOOD, chains=(*GOOD.chains, GOOD.chains[0])), 5)
+    assert broken(replace(GOOD, shapers=GOOD.shapers * 2), 5)
+
+
+# --- 6: no record of persons ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "guard/ddos/held_back/ip4/198.51.100.7",
+        "guard/ddos/held_back/ip4/R-000001",
+        "guard/elsewhere/held_back/ip4/unregistered",
+        "guard/ddos/spied/ip4/unregistered",
+        "stranger",
+    ],
+)
+def test_6_counters_carry_the_operators_own_names_alone(name: str) -> None:
+    assert broken(replace(GOOD, counters=(*GOOD.counters, name)), 6)
+    assert broken(edited("mark.ddos", in_front(v.Count(name))), 6)
+
+
+# --- 7: small estates, short windows ----------------------------------------------------------
+
+
+def _with_estate(prefixes: str, services: tuple[Service, ...] | str = "udp/500") -> Policy:
+    tokens = services_of(services) if isinstance(services, str) else services
+    return replace(POLICY, estates=(*POLICY.estates, Estate("big", prefixes_of(prefixes), tokens)))
+
+
+@pytest.mark.parametrize(
+    "policy",
+    [
+        _with_estate("10.0.0.0/20"),
+        _with_estate("10.0.0.0/8"),
+        _with_estate("2001:db8:20::/60"),
+        _with_estate("10.0.0.0/32", "udp/1-5000"),
+    ],
+    ids=["4,096 and the rest", "a /8", "17 /64s", "5,000 ports"],
+)
+def test_7_an_estate_stays_small(policy: Policy) -> None:
+    assert broken(compiled(active(ALL_THREE), policy=policy), 7, policy=policy)
+
+
+def test_7_a_guard_window_ends_within_72_hours() -> None:
+    longest, longer = active(ALL_THREE, 72), active(ALL_THREE, 72.01)
+    assert violations(compiled(longest), longest) == []
+    assert broken(compiled(longer), 7, longer)
+    assert longest.ends_at - STARTS_AT == timedelta(hours=72)
+
+
+def test_7_other_windows_may_last_longer() -> None:
+    week = active(window("week", mark=Mark(1)), 168)
+    assert violations(compiled(week), week) == []
+
+
+def test_the_fixture_policy_is_what_these_tests_think() -> None:
+    assert POLICY.estates == (CONCENTRATORS, MAIL)
+    assert POLICY.link("wan") == Link("wan", "wan0", 10**9)
+    assert (
+        GOOD.chain("guard.ddos.new4")
+        == replace(
+            GOOD.chain("guard.ddos.new4"),  # type: ignore[type-var]
+            rules=(*GOOD.chain("guard.ddos.new4").rules[:-1], DROP),  # type: ignore[union-attr]
+        )
+    )
