@@ -60,16 +60,15 @@ def run(args: argparse.Namespace) -> int:
         print("\n".join(lines or ["nothing of a lab is left"]))
         return 0
 
+    from enforcer.cli.terminal import Painter
     from enforcer.lab.run import run_lab
     from enforcer.lab.screen import Screen
     from enforcer.lab.table import WIDTH
 
-    as_json = getattr(args, "format", "text") == "json"
-    choice = getattr(args, "color", "auto")
+    as_json = args.format == "json"
     terminal = (sys.stderr if as_json else sys.stdout).isatty()
     wide = (
         as_json or shutil.get_terminal_size().columns >= WIDTH
     )  # a wrapped table cannot be redrawn
-    color = choice != "never" and terminal and "NO_COLOR" not in os.environ
-    screen = Screen(json=as_json, color=color, live=terminal and wide)
+    screen = Screen(json=as_json, color=Painter(args).on, live=terminal and wide)
     return run_lab(args.registry_size, args.keep, screen)

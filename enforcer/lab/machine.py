@@ -57,7 +57,7 @@ def command(*argv: str, text: str = "") -> str:
     if done.returncode != 0:
         said = (done.stderr or done.stdout).strip().splitlines()
         raise LabError(
-            f"{' '.join(argv)}: {said[-1] if said else f'exit {done.returncode}'}; "
+            f"{' '.join(argv)}: {said[0] if said else f'exit {done.returncode}'}; "
             "is a lab left behind? run: enforcer lab --clean"
         )
     return done.stdout
