@@ -25,7 +25,7 @@ from enforcer.kernel.wire import (
 )
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
-_SOL_NETLINK, _ADD_MEMBERSHIP, _CAP_ACK, _EXT_ACK, _STRICT_CHECK = 270, 1, 10, 11, 12
+_SOL_NETLINK, _ADD_MEMBERSHIP, _DROP_MEMBERSHIP, _CAP_ACK = 270, 1, 2, 10
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _RECEIVE_BYTES = 8 << 20
 _READ_BYTES = 1 << 16
@@ -50,11 +50,19 @@ def open_socket(
             _force(sock, _SO_RCVBUFFORCE, socket.SO_RCVBUF, receive_bytes)
         sock.bind((0, 0))
         for group in groups:
-            sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+            join_group(sock, group)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def join_group(sock: socket.socket, group: int) -> None:
+    sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+
+
+def leave_group(sock: socket.socket, group: int) -> None:
+    sock.setsockopt(_SOL_NETLINK, _DROP_MEMBERSHIP, group)
 
 
 def _force(sock: socket.socket, forced: int, plain: int, size: int) -> None:

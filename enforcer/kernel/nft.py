@@ -29,6 +29,7 @@ from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE
 _READ_ATTEMPTS = 10
 _SAMPLES = 8
 _GETS_PER_SEND = 200
+COPY_NS_PER_BYTE = 10
 
 
 class NftKernel:
@@ -230,9 +231,9 @@ class NftKernel:
         owners: list[t.Operation] = []
 
         def small_messages(bulk_bytes: int) -> list[Message]:
-            # An arming must be true when the kernel reads it: the bulk comes behind it, but is
-            # copied into the kernel before, at no less than a gigabyte a second.
-            now_ns = time.monotonic_ns() - started_ns + bulk_bytes
+            # An arming must be true when the kernel reads it. The bulk comes behind it, but is
+            # copied into the kernel before: 4.5 ns a byte measured, and rather early than late.
+            now_ns = time.monotonic_ns() - started_ns + COPY_NS_PER_BYTE * bulk_bytes
             owned = [(op, message) for op in small for message in encode(op, now_ns)]
             owners.extend(op for op, _ in owned)
             return [message for _, message in owned]

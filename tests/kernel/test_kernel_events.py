@@ -1,0 +1,93 @@
+"""The monitor tells of every transaction who made it and whether it touched our table."""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+
+import pytest
+
+from enforcer.kernel.events import KernelEvent, Monitor
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset import vocabulary as v
+from tests.kernel import every_word as e
+from tests.kernel.worlds import RealWorld, commit
+
+pytestmark = pytest.mark.kernel
+
+
+@pytest.fixture
+def monitor(real_world: RealWorld) -> Iterator[Monitor]:
+    made = Monitor(real_world.namespace)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def events(monitor: Monitor) -> list[KernelEvent]:
+    """What waits; multicast is delivered before the change's own system call returns."""
+    select.select([monitor], [], [], 5)
+    return monitor.drain()
+
+
+def test_our_own_transaction_carries_our_process_id(
+    real_world: RealWorld, monitor: Monitor
+) -> None:
+    state = commit(real_world, t.CreateTable(), t.AddCounter("a"))
+    (event,) = events(monitor)
+    assert (event.kind, event.detail) == ("ours", "new_chain new_object new_table")
+    assert (event.generation, event.pid) == (state.generation, os.getpid())
+
+
+def test_an_edit_of_our_table_names_the_program(real_world: RealWorld, monitor: Monitor) -> None:
+    commit(real_world, t.CreateTable())
+    events(monitor)
+    real_world.nft("add rule inet enforcer ledger drop")
+    (event,) = events(monitor)
+    assert (event.kind, event.detail, event.program) == ("ours", "new_rule", "nft")
+    assert event.pid != os.getpid()
+
+
+def test_an_edit_of_another_table_is_not_about_ours(
+    real_world: RealWorld, monitor: Monitor
+) -> None:
+    commit(real_world, t.CreateTable())
+    events(monitor)
+    real_world.nft("add table ip enforcer\nadd chain ip enforcer ledger")
+    assert [event.kind for event in events(monitor)] == ["ruleset"]
+    real_world.nft("flush ruleset")
+    assert [event.kind for event in events(monitor)] == ["ours"]
+
+
+def test_links_and_qdiscs_are_told(real_world: RealWorld, monitor: Monitor) -> None:
+    real_world.run("ip", "link", "set", "wan0", "down")
+    assert KernelEvent("link", "wan0 down") in events(monitor)
+    commit(real_world, t.AddShaper(v.Shaper("lan0", 8_000_000, 800_000)))
+    (added,) = [
+        event for event in events(monitor) if event.kind == "qdisc" and "htb" in event.detail
+    ]
+    assert added.detail.endswith(" htb added")
+    real_world.delete_device("wan0")
+    assert KernelEvent("link", "wan0 deleted") in events(monitor)
+
+
+def test_a_bulk_load_of_our_own_is_not_heard_while_deaf(
+    real_world: RealWorld, monitor: Monitor
+) -> None:
+    target = v.RegisteredMap(e.many4(20_000))
+    with monitor.deaf():
+        commit(real_world, t.CreateTable(), t.AddSet(target), t.Load(target))
+    assert monitor.drain() == []
+    commit(real_world, t.AddCounter("a"))
+    assert [event.detail for event in events(monitor)] == ["new_object"]
+
+
+def test_a_load_of_20_000_is_heard_without_loss(real_world: RealWorld, monitor: Monitor) -> None:
+    target = v.RegisteredMap(e.many4(20_000))
+    commit(real_world, t.CreateTable(), t.AddSet(target), t.Load(target))
+    heard: list[KernelEvent] = []
+    while not heard or heard[-1].kind != "ours":
+        heard += events(monitor)
+    assert [event.detail for event in heard] == ["new_chain new_element new_set new_table"]
