@@ -8,6 +8,7 @@ this equals the longest match in the radix tree).
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,6 +52,14 @@ class Stage:
     keys: Keys
     classes: NDArray[np.uint32]
     digest: str
+
+    @classmethod
+    def of(cls, family: Family, length: int, keys: Keys, classes: NDArray[np.uint32]) -> Stage:
+        """A stage with the digest of its content."""
+        digest = hashlib.blake2b(digest_size=8)
+        digest.update(np.ascontiguousarray(keys).view(np.uint8).data)
+        digest.update(np.ascontiguousarray(classes).data)
+        return cls(family, length, keys, classes, digest.hexdigest())
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and self._identity == other._identity
