@@ -63,12 +63,12 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.cli.terminal import Painter
     from enforcer.lab.run import run_lab
     from enforcer.lab.screen import Screen
-    from enforcer.lab.table import WIDTH
+    from enforcer.lab.table import HEIGHT, WIDTH
 
     as_json = args.format == "json"
     terminal = (sys.stderr if as_json else sys.stdout).isatty()
-    wide = (
-        as_json or shutil.get_terminal_size().columns >= WIDTH
-    )  # a wrapped table cannot be redrawn
-    screen = Screen(json=as_json, color=Painter(args).on, live=terminal and wide)
+    size = shutil.get_terminal_size()
+    # A table that wraps or scrolls off cannot be drawn over.
+    fits = as_json or (size.columns >= WIDTH and size.lines > HEIGHT)
+    screen = Screen(json=as_json, color=Painter(args).on, live=terminal and fits)
     return run_lab(args.registry_size, args.keep, screen)

@@ -81,18 +81,19 @@ class Screen:
         )
         config = footprint.directory / "etc" / "enforcer.yaml"
         host, port = witness.METRICS
+        enforcer = f"{sys.executable} -m enforcer"
         into = f"ip netns exec {places.gateway.name}"
         lines = [
             "",
             "The lab stays.",
-            f"  status   {into} env {settings} enforcer --config {config} status",
+            f"  status   {into} env {settings} {enforcer} --config {config} status",
             f"  metrics  {into} curl -s http://{host}:{port}/metrics",
             f"  files    {footprint.directory}",
             *(
                 f"  enter    ip netns exec {place.name} bash    # {place.role}"
                 for place in places.all
             ),
-            "  remove   enforcer lab --clean",
+            f"  remove   {enforcer} lab --clean",
         ]
         self._last_words = "\n".join(lines) + "\n"
 

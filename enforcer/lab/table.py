@@ -10,6 +10,7 @@ GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x
 GAP = "  "
 CELL_WIDTH = max(len("✓ held back 0/10"), *(len(phase.title) for phase in PHASES))
 TITLE_WIDTH = max(len(row.title) for row in TRAFFIC + WATCHED)
+HEIGHT = 1 + len(TRAFFIC) + 1 + len(WATCHED)
 WIDTH = TITLE_WIDTH + len(PHASES) * (len(GAP) + CELL_WIDTH)
 
 

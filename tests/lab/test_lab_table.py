@@ -76,8 +76,10 @@ def test_columns_of_phases_to_come_are_empty():
     assert lines[2].count("✓") == 2
 
 
-def test_no_line_of_the_table_is_wider_than_it_says():
-    assert max(len(line) for line in table.table(report()).splitlines()) <= table.WIDTH
+def test_the_table_is_as_wide_and_as_high_as_it_says():
+    lines = table.table(report()).splitlines()
+    assert max(len(line) for line in lines) <= table.WIDTH
+    assert len(lines) == table.HEIGHT
 
 
 def test_colours_change_nothing_but_colours():
