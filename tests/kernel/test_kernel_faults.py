@@ -1,0 +1,114 @@
+"""Faults of the machine, not of the plan: no privilege, lost answers, timers that must not slip."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from enforcer.errors import KernelError
+from enforcer.kernel.nft import NftKernel
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset import vocabulary as v
+from tests.kernel import every_word as e
+from tests.kernel.worlds import RealWorld, commit
+
+pytestmark = pytest.mark.kernel
+
+_MANY = tuple(t.AddCounter(f"c{number}") for number in range(500))
+
+
+def test_without_the_privilege_the_remedy_is_said(namespace: str) -> None:
+    program = (
+        "from enforcer.kernel.nft import NftKernel\n"
+        "from enforcer.errors import KernelError\n"
+        "try:\n    NftKernel().read()\n"
+        "except KernelError as error:\n    print(error.errno, error)\n"
+    )
+    done = subprocess.run(
+        [
+            *("ip", "netns", "exec", namespace),
+            *("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin"),
+            *(sys.executable, "-c", program),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout == (
+        f"{errno.EPERM} read: Operation not permitted; needs CAP_NET_ADMIN in this network "
+        "namespace; run as the service does, or root\n"
+    )
+
+
+def test_a_namespace_that_is_not_there_is_an_error() -> None:
+    with pytest.raises(KernelError) as caught:
+        NftKernel("enforcer-no-such-namespace")
+    assert caught.value.errno == errno.ENOENT
+
+
+def deafen(kernel: t.Kernel) -> None:
+    """Shrinks the receive buffer so that most acknowledgements are lost (ENOBUFS)."""
+    assert isinstance(kernel, NftKernel)
+    own = kernel._netfilter._socket
+    own.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+
+def test_a_commit_whose_answers_are_lost_is_judged_by_the_kernel(real_world: RealWorld) -> None:
+    commit(real_world, t.CreateTable())
+    deafen(real_world.kernel)
+    real_world.kernel.commit(
+        t.Transaction(real_world.kernel.generation(), _MANY), real_world.now_ns()
+    )
+    fresh = NftKernel(real_world.namespace)
+    assert fresh.read().counters == {counter.name for counter in _MANY}
+    fresh.close()
+
+
+def test_a_refusal_is_noticed_though_its_answer_is_lost(real_world: RealWorld) -> None:
+    commit(real_world, t.CreateTable())
+    deafen(real_world.kernel)
+    with pytest.raises(KernelError):
+        real_world.kernel.commit(
+            t.Transaction(real_world.kernel.generation(), (*_MANY, t.DeleteChain("nope"))),
+            real_world.now_ns(),
+        )
+    fresh = NftKernel(real_world.namespace)
+    assert fresh.read().counters == frozenset()
+    fresh.close()
+
+
+def test_the_kernel_disarms_a_window_by_itself_and_never_late(real_world: RealWorld) -> None:
+    ends_ns = real_world.now_ns() + 400_000_000
+    arming = v.ArmingSet("ddos", ends_ns, None)
+    commit(real_world, t.CreateTable(), t.AddSet(arming), t.Arm(arming))
+    deadline = time.monotonic() + 10
+    while real_world.kernel.read().sets["armed.ddos"].elements:
+        # An element that a read still shows was there after the read began.
+        began_ns = real_world.now_ns()
+        shown = real_world.kernel.read().sets["armed.ddos"].elements
+        assert not shown or began_ns < ends_ns
+        assert time.monotonic() < deadline
+
+
+def test_a_load_in_front_of_an_arming_does_not_make_it_late(real_world: RealWorld) -> None:
+    target = v.RegisteredMap(e.many4(200_000, step=1))
+    now_ns = real_world.now_ns()
+    arming = v.ArmingSet("ddos", now_ns + 60 * e.MINUTE_NS, None)
+    operations = (t.CreateTable(), t.AddSet(target), t.Load(target), t.AddSet(arming))
+    real_world.kernel.commit(
+        t.Transaction(real_world.kernel.generation(), (*operations, t.Arm(arming))), now_ns
+    )
+    asked_ns = real_world.now_ns()
+    for _, left_ns, _ in real_world.kernel.read().sets["armed.ddos"].elements:  # type: ignore[misc]
+        assert asked_ns + left_ns <= arming.ends_ns
+
+
+def test_five_hundred_messages_and_their_names_fit_one_batch(real_world: RealWorld) -> None:
+    commit(real_world, t.CreateTable(), *_MANY)
+    assert real_world.kernel.counters() == {counter.name: (0, 0) for counter in _MANY}
