@@ -75,8 +75,8 @@ def read_form(
         return None
     keys = _FORMS[main]
     for key in keys.must:
-        if key not in given:
-            refuse(f"the key {shown(key)} is missing, which {keys.title} needs; add it")
+        if key not in given and checked.good(key):
+            refuse(f"{keys.title} needs the key {shown(key)}, which is missing; add it")
     for key in sorted(given & TIME_KEYS - {*keys.must, *keys.may}):
         known = ", ".join((*keys.must, *keys.may))
         refuse(f"does not belong to {keys.title}; remove it ({known} do)", key, at_key=True)
@@ -132,9 +132,8 @@ def _once(
     ends_at = (
         instants["end"] if "end" in instants else starts_at + (section.duration or timedelta())
     )
-    if ends_at <= starts_at:
-        fact = "is not after the start" if ends_at < starts_at else "is the start itself"
-        refuse(f"{fact}; write a later end", "end")
+    if section.end is not None and ends_at <= starts_at:
+        refuse(f"{shown(section.end.text)} is not after the start; write a later end", "end")
     if len(problems) != before:
         return None
     shown_zone = zone or section.start.offset or UTC

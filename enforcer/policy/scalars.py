@@ -28,7 +28,7 @@ class Trap:
 
 def _sexagesimal(text: str) -> str:
     parts = text.lstrip("+-").replace("_", "").split(":")
-    fact = "of such words YAML reads some as numbers to the base 60"
+    fact = f"{text[:40]} is text to some readers of YAML and a number to others"
     # What PyYAML does with it (base 60, never a leading zero): the number shows why it is refused.
     if not parts[0].startswith("0") and all(p.isdecimal() for p in parts):
         number = 0
@@ -44,7 +44,7 @@ def _boolean(text: str) -> str:
 
 
 def _timestamp(text: str) -> str:
-    return f'{text[:40]} is read by YAML as a date of its own kind; quote it: "{text[:40]}"'
+    return f'{text[:40]} is read by YAML as a date, not as text; quote it: "{text[:40]}"'
 
 
 def _octal(text: str) -> str:

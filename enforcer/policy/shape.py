@@ -6,7 +6,7 @@ read are named in `Checked.bad`, and nobody may look at those.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from types import UnionType
@@ -19,7 +19,7 @@ from enforcer.errors import Problem
 from enforcer.policy.documents import Section
 from enforcer.policy.places import Document, Path
 from enforcer.policy.values import kind_of
-from enforcer.policy.words import pick, shown
+from enforcer.policy.words import nearest, pick, shown
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -45,22 +45,45 @@ def check(
         problems.append(document.problem(path, f"{fact}; write keys, each with its value"))
         return None
     known = {field.alias or name: name for name, field in model.model_fields.items()}
+    fields: dict[str, Any] = {}
+    bad: set[str] = set()
     for key in value:
         if key not in known:
             problems.append(document.problem((*path, key), _unknown(key, known), at_key=True))
-    fields: dict[str, Any] = {}
-    bad: set[str] = set()
+            # A key that was mistyped is not missing as well.
+            bad |= _meant(key, known.keys() - value.keys())
     for key, name in known.items():
         if key in value:
             try:
                 fields[key] = getattr(_alone(model, name).model_validate({key: value[key]}), name)
             except ValidationError as error:
                 bad.add(key)
-                problems += [_problem(model, document, path, e) for e in error.errors()]
-        elif model.model_fields[name].is_required():
+                errors = error.errors()
+                mistyped = _mistyped(errors)
+                for details in errors:
+                    if details["type"] != "missing" or details["loc"] not in mistyped:
+                        problems.append(_problem(model, document, path, details))
+        elif model.model_fields[name].is_required() and key not in bad:
             bad.add(key)
             problems.append(document.problem(path, _missing(model, key)))
     return Checked(model.model_construct(**fields), frozenset(bad))
+
+
+def _meant(key: object, absent: Iterable[str]) -> set[str]:
+    close = nearest(str(key), absent)
+    return set() if close is None else {close}
+
+
+def _mistyped(errors: Sequence[ErrorDetails]) -> set[tuple[int | str, ...]]:
+    """The places of missing keys that stand there under a mistyped name."""
+    missing = [error["loc"] for error in errors if error["type"] == "missing"]
+    found: set[tuple[int | str, ...]] = set()
+    for error in errors:
+        if error["type"] == "extra_forbidden":
+            *section, key = error["loc"]
+            absent = [str(loc[-1]) for loc in missing if list(loc[:-1]) == section]
+            found |= {(*section, name) for name in _meant(key, absent)}
+    return found
 
 
 @cache
@@ -94,7 +117,7 @@ def _unknown(key: object, known: Iterable[str]) -> str:
 
 def _missing(model: type[BaseModel], key: str) -> str:
     infos = {info.alias or name: info for name, info in model.model_fields.items()}
-    return f"the key {shown(key)} is missing; add it: {infos[key].description}"
+    return f"the key {shown(key)} is missing; add it ({infos[key].description})"
 
 
 def _section_at(model: type[BaseModel], location: tuple[int | str, ...]) -> type[BaseModel]:
@@ -130,7 +153,7 @@ def _range(error: ErrorDetails) -> str:
 
 def _literal(error: ErrorDetails) -> str:
     choices = error["ctx"]["expected"].replace("'", "")
-    return f"{kind_of(error['input'])} is not one of the words here; write {choices}"
+    return f"{kind_of(error['input'])} is not accepted here; write {choices}"
 
 
 def _too_short(error: ErrorDetails) -> str:

@@ -122,7 +122,9 @@ def _guard_budget(armed: Iterable[Placed]) -> Iterator[Problem]:
         length = armed_until(end) - armed_until(start)
         if length > limits.GUARD_ARMED_IN_PERIOD:
             inside = [o for o in guarding if _span(o)[0] < end and _span(o)[1] > start]
-            names = ", ".join(shown(one.window.id) for one in inside)
+            names = ", ".join(shown(one.window.id) for one in inside[:8])
+            if len(inside) > 8:
+                names += f" and {len(inside) - 8} more"
             fact = f"guard is armed for {hours(length)} of the 30 days from {start:%Y-%m-%dT%H:%MZ}"
             ceiling = f"over the ceiling of {hours(limits.GUARD_ARMED_IN_PERIOD)}"
             remedy = "shorten or remove some, or leave guard out of them"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from enforcer.policy.prefix import parse_address
-from enforcer.policy.words import nearest, shown
+from enforcer.policy.words import shown
 
 
 def text_of(value: Any, like: str) -> str:
@@ -145,12 +145,8 @@ DSCP = {
 def dscp(value: Any) -> int:
     """A name of RFC 2474 and its successors, or 0..63."""
     forms = "write a name like cs5, af41 or ef, or a number from 0 to 63"
-    if isinstance(value, str):
-        if value.lower() in DSCP:
-            return DSCP[value.lower()]
-        close = nearest(value, DSCP)
-        hint = f'did you mean "{close}"?' if close else forms
-        raise ValueError(f"{shown(value)} is not a DSCP; {hint}")
+    if isinstance(value, str) and value.lower() in DSCP:
+        return DSCP[value.lower()]
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 63:
         return value
     raise ValueError(f"{kind_of(value)} is not a DSCP; {forms}")

@@ -17,10 +17,10 @@ def shown(value: object) -> str:
     return f'"{safe}"'
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was probably meant to be, or None."""
+def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
+    """The known name that `name` was probably meant to be, or None. `likeness` is 0..1."""
     by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}
-    found = get_close_matches(name.casefold()[:100], by_folded, n=1, cutoff=0.6)
+    found = get_close_matches(name.casefold()[:100], by_folded, n=1, cutoff=likeness)
     return by_folded[found[0]] if found else None
 
 

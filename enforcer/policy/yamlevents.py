@@ -129,7 +129,8 @@ class Builder:
     def _check_tag(self, event: Any, path: Path) -> bool:
         if event.tag is None:
             return True
-        fact = f"the tag {shown(event.tag)} is not read here"
+        tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+        fact = f"the tag {shown(tag)} is not read here"
         self._refuse(event, path, f"{fact}; remove it, and quote the value if it is text")
         return False
 

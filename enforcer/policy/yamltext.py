@@ -50,7 +50,7 @@ _UNSEEN = re.compile(
     "|\r(?!\n)"
 )
 _UNSEEN_NAMES = {"\t": "a tab", "\x00": "a NUL character", "\r": "a carriage return alone"}
-_COMMENT_LINE = re.compile(r"[ \t]*#")
+_COMMENT_LINE = re.compile(r" *#")
 
 
 def _decode(file: str, data: bytes) -> tuple[str | None, list[Problem]]:

@@ -45,7 +45,7 @@ def find_zone(name: str, zones: Zones) -> tzinfo:
     names = zones.names()
     if name in names:
         raise ValueError(f"{shown(name)} is an abbreviation, not a place; {_LIKE}")
-    close = nearest(name, (known for known in names if _AREA_CITY.fullmatch(known)))
+    close = nearest(name, (known for known in names if _AREA_CITY.fullmatch(known)), 0.8)
     hint = f'did you mean "{close}"?' if close else _LIKE
     raise ValueError(f"no time zone is named {shown(name)}; {hint}")
 

@@ -78,7 +78,7 @@ def _windows_files(folder: Path, problems: list[Problem]) -> list[str]:
     except FileNotFoundError:
         return []
     except OSError as error:
-        problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", _fact(error)))
+        problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", refusal(error)))
         return []
     wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
     for name in wanted:
@@ -97,7 +97,7 @@ def _read_all(
         try:
             files[name] = _read_one(folder / name, most_bytes)
         except (OSError, ValueError) as error:
-            problems.append(Problem(name, 0, 0, "", _fact(error)))
+            problems.append(Problem(name, 0, 0, "", refusal(error)))
     return files
 
 
@@ -114,7 +114,8 @@ def _read_one(path: Path, most_bytes: int) -> bytes:
     return data
 
 
-def _fact(error: Exception) -> str:
+def refusal(error: Exception) -> str:
+    """Why a file could not be read, as `fact; remedy`."""
     match error:
         case FileNotFoundError():
             return "does not exist; create it, or correct its name"
@@ -123,7 +124,7 @@ def _fact(error: Exception) -> str:
         case IsADirectoryError():
             return "is a directory; name a file in it"
         case NotADirectoryError():
-            return "lies below something that is not a directory; correct the path"
+            return "is, or lies below, a file that should be a directory; correct the path"
         case OSError():
             return f"cannot be read: {error.strerror or error}; check the file and its disk"
     return str(error)

@@ -1,0 +1,37 @@
+"""A small right configuration, and ways to write variants of it."""
+
+from __future__ import annotations
+
+import zoneinfo
+
+from enforcer.policy.load import load
+from enforcer.policy.model import Policy
+from enforcer.policy.zones import Zones
+
+ZONES = Zones(zoneinfo.ZoneInfo)
+
+MAIN = """
+version: 1
+gateway: {name: edge-1, uplinks: [wan0]}
+categories: [software-house]
+registry: {sources: [{file: registry.csv}]}
+estates:
+  concentrators: {prefixes: [203.0.113.0/28], services: [udp/51820]}
+links:
+  wan: {device: wan0, rate: 1gbit}
+"""
+
+
+def window(
+    window_id: str = "attack",
+    times: str = 'start: "2026-12-01T08:00:00Z", end: "2026-12-01T20:00:00Z"',
+    measures: str = "guard: {estate: concentrators}",
+    more: str = "",
+) -> str:
+    record = "reason: attack, declared_by: noc@isp.example, reference: NOC-1"
+    return f"- {{id: {window_id}, {record}, {times}, measures: {{{measures}}}{more}}}\n"
+
+
+def policy_of(*windows: str, main: str = MAIN) -> Policy:
+    documents = {"enforcer.yaml": main.encode(), "windows.d/w.yaml": "".join(windows).encode()}
+    return load(documents, "enforcer.yaml", ZONES)

@@ -1,0 +1,123 @@
+"""Windows as instants: armed from the start on, over at the end, and nothing in between lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import get_args
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from enforcer.policy.model import (
+    Activation,
+    Calendar,
+    Gateway,
+    Hijri,
+    Mark,
+    Once,
+    Policy,
+    Recurring,
+    TimeForm,
+    Window,
+)
+from enforcer.schedule.timeline import (
+    EXPAND,
+    active,
+    coming,
+    expands,
+    next_transition,
+    occurrences,
+)
+
+EIGHT = datetime(2026, 12, 1, 8, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+
+
+def hours(number: float) -> datetime:
+    return EIGHT + timedelta(hours=number)
+
+
+def declared(window_id: str, form: TimeForm, *, provisional: bool = False) -> Window:
+    record = (window_id, "attack", "noc@isp.example", "NOC-1")
+    return Window(*record, form, UTC, "UTC", mark=Mark(fwmark=1), provisional=provisional)
+
+
+def once(window_id: str, start: float, end: float, *, provisional: bool = False) -> Window:
+    return declared(window_id, Once(hours(start), hours(end)), provisional=provisional)
+
+
+def policy(*windows: Window) -> Policy:
+    return Policy(Gateway("edge-1", ("wan0",)), ("freelancer",), windows=windows)
+
+
+def test_a_window_is_active_from_its_start_on_and_not_at_its_end() -> None:
+    window = once("w", 0, 1)
+    only = (Activation(hours(0), hours(1), window),)
+    instants = (hours(0) - TICK, hours(0), hours(1) - TICK, hours(1))
+    assert [active(policy(window), now) for now in instants] == [(), only, only, ()]
+
+
+def test_active_windows_come_in_order_of_start_and_id() -> None:
+    three = policy(once("b", 0, 9), once("z", -1, 9), once("a", 0, 9))
+    assert [activation.id for activation in active(three, hours(1))] == ["z", "a", "b"]
+
+
+def test_a_provisional_window_is_coming_but_never_active() -> None:
+    only = policy(once("w", 0, 1, provisional=True))
+    assert active(only, hours(0.5)) == ()
+    assert next_transition(only, hours(-1)) is None
+    assert [activation.id for activation in coming(only, hours(-1), hours(2))] == ["w"]
+
+
+def test_the_next_transition_is_the_first_start_or_end_strictly_after_now() -> None:
+    two = policy(once("a", 0, 4), once("b", 2, 3))
+    steps = [hours(-1)]
+    while (following := next_transition(two, steps[-1])) is not None:
+        steps.append(following)
+    assert steps == [hours(-1), hours(0), hours(2), hours(3), hours(4)]
+
+
+def test_an_occurrence_counts_when_it_shares_an_instant_with_the_span() -> None:
+    window = once("w", 0, 1)
+    whole = [Activation(hours(0), hours(1), window)]
+    assert list(occurrences(window, hours(-1), hours(0))) == []
+    assert list(occurrences(window, hours(-1), hours(0) + TICK)) == whole
+    assert list(occurrences(window, hours(1) - TICK, hours(2))) == whole
+    assert list(occurrences(window, hours(1), hours(2))) == []
+    assert list(occurrences(window, hours(0.5), hours(0.5))) == []
+
+
+def test_what_is_coming_is_in_order_over_all_windows() -> None:
+    three = policy(once("c", 5, 6), once("a", 1, 9), once("b", 1, 2))
+    assert [a.id for a in coming(three, hours(0), hours(24))] == ["a", "b", "c"]
+
+
+def test_a_form_that_is_not_expanded_yet_says_so_and_has_no_occurrences() -> None:
+    forms = {
+        Once: Once(hours(0), hours(1)),
+        Recurring: Recurring("FREQ=DAILY", datetime(2026, 12, 1), timedelta(hours=1)),  # noqa: DTZ001
+        Hijri: Hijri(1, 9, 2, 360, 1320),
+        Calendar: Calendar("outages.ics"),
+    }
+    assert set(forms) == set(get_args(TimeForm))
+    for kind, form in forms.items():
+        window = declared("w", form)
+        assert expands(window) == (kind in EXPAND)
+        if not expands(window):
+            assert list(occurrences(window, hours(0), hours(24))) == []
+
+
+SPANS = st.tuples(st.integers(0, 20), st.integers(1, 10))
+
+
+@given(st.lists(SPANS, max_size=6), st.integers(-2, 40))
+def test_between_transitions_nothing_changes(spans: list[tuple[int, int]], at: int) -> None:
+    every = policy(*(once(f"w{n}", start, start + long) for n, (start, long) in enumerate(spans)))
+    now = hours(at)
+    following = next_transition(every, now)
+    until = following or hours(100)
+    assert active(every, now) == active(every, until - TICK)
+    if following is not None:
+        assert active(every, following) != active(every, now)
+    else:
+        assert active(every, now) == ()

@@ -1,0 +1,134 @@
+"""Reading the configuration: each file once, and what keeps one from being read said plainly."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from enforcer.errors import PolicyError
+from enforcer.sources import files
+from tests.policy.documents_by_hand import MAIN, window
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "windows.d").mkdir()
+    (tmp_path / "enforcer.yaml").write_text(MAIN)
+    (tmp_path / "registry.csv").write_text("192.0.2.0/24\n")
+    return tmp_path
+
+
+def message(folder: Path) -> str:
+    with pytest.raises(PolicyError) as refused:
+        files.load_policy(folder / "enforcer.yaml")
+    return str(refused.value)
+
+
+def test_the_yaml_files_of_windows_d_are_read_in_order_and_no_others(folder: Path) -> None:
+    for name in ("b.yaml", "a.yaml", ".hidden.yaml", "c.yaml~", "d.yml", "e.yaml.bak"):
+        (folder / "windows.d" / name).write_text(window(name.strip(".").replace(".", "-")))
+    documents = files.read(folder / "enforcer.yaml")
+    assert documents.main == "enforcer.yaml"
+    assert list(documents.files) == ["enforcer.yaml", "windows.d/a.yaml", "windows.d/b.yaml"]
+
+
+def test_policy_and_registry_bytes_come_out(folder: Path) -> None:
+    (folder / "windows.d" / "w.yaml").write_text(window())
+    policy, registries = files.load_policy(folder / "enforcer.yaml")
+    assert [window.id for window in policy.windows] == ["attack"]
+    assert registries == {"registry.csv": b"192.0.2.0/24\n"}
+
+
+def test_without_windows_d_there_are_no_windows(folder: Path) -> None:
+    (folder / "windows.d").rmdir()
+    assert files.load_policy(folder / "enforcer.yaml")[0].windows == ()
+
+
+def test_relative_names_are_relative_to_the_file_that_names_them(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "windows.d" / "w.yaml").write_text(window())
+    monkeypatch.chdir(folder.parent)
+    policy, _ = files.load_policy(Path(folder.name) / "enforcer.yaml")
+    assert policy.windows[0].source == "windows.d/w.yaml:1:3"
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+def make_directory(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def make_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def make_loop(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+@pytest.mark.parametrize("name", ["enforcer.yaml", "registry.csv"])
+@pytest.mark.parametrize(
+    ("spoil", "fact"),
+    [
+        (remove, "does not exist; create it, or correct its name"),
+        (make_directory, "is a directory; name a file in it"),
+        (make_pipe, "is not a regular file; put a file there, or name another"),
+        (
+            make_loop,
+            "cannot be read: Too many levels of symbolic links; check the file and its disk",
+        ),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named_with_the_remedy(
+    folder: Path, name: str, spoil: Callable[[Path], None], fact: str
+) -> None:
+    spoil(folder / name)
+    assert message(folder) == f"{name}: {fact}"
+
+
+def test_a_file_that_may_not_be_read_says_who_has_to_be_let_in() -> None:
+    # A test that runs as root may read everything: the sentence is checked from the error.
+    assert files.refusal(PermissionError(13, "Permission denied")) == (
+        "may not be read by this user; give the daemon's user or group the right to"
+    )
+
+
+def test_a_file_over_the_limit_is_not_read_to_its_end(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "YAML_BYTES", 1024**2)
+    (folder / "windows.d" / "w.yaml").write_bytes(b"#" * (1024**2 + 1))
+    assert message(folder) == (
+        "windows.d/w.yaml: is larger than 1 MB, the most that is read; split it, or correct it"
+    )
+
+
+def test_windows_d_that_is_a_file_is_refused(folder: Path) -> None:
+    (folder / "windows.d").rmdir()
+    (folder / "windows.d").write_text("")
+    assert message(folder) == (
+        "windows.d: is, or lies below, a file that should be a directory; correct the path"
+    )
+
+
+def test_a_file_name_that_cannot_be_shown_is_refused(folder: Path) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/windows.d/\xff.yaml")).write_text("")
+    assert message(folder) == (
+        'windows.d: holds a file named "\\udcff.yaml", which cannot be shown; rename it'
+    )
+
+
+def test_every_missing_file_is_named_at_once(folder: Path) -> None:
+    main = MAIN.replace("[{file: registry.csv}]", "[{file: b.csv}, {file: lists/a.csv}]")
+    (folder / "enforcer.yaml").write_text(main)
+    fact = "does not exist; create it, or correct its name"
+    assert message(folder) == f"b.csv: {fact}\nlists/a.csv: {fact}"
