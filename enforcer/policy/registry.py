@@ -16,6 +16,7 @@ import re
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from enforcer.errors import SHOWN_PROBLEMS, PolicyError, Problem
 from enforcer.policy.prefix import FAMILIES, Family, Service
@@ -29,6 +30,7 @@ from enforcer.policy.registry_columns import (
     Words,
     day_number,
     merge,
+    numbered,
     shrink,
 )
 from enforcer.policy.registry_rows import (
@@ -133,6 +135,9 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
         raise _refused(
             name, "is HTML or XML, perhaps a login page; check where the file comes from", number, 1
         )
+    for other, title in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
+        if line.count(other) == len(FIELDS) - 1:
+            raise _refused(name, f"fields are separated by {title}; use commas", number, 1)
     try:
         text = decode_line(line)
         if "," not in text and _PREFIX_LIKE.match(text.strip()):
@@ -142,9 +147,6 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
         raise _refused(name, error.message, number, error.column) from None
     if tuple(names) == FIELDS:
         return True
-    for other, title in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(text.split(other)) == len(FIELDS):
-            raise _refused(name, f"fields are separated by {title}; use commas", number, 1)
     shown = text if len(text) <= 80 else text[:77] + "…"
     raise _refused(name, f"{shown!r} is not the header; begin with {HEADER}", number, 1)
 
@@ -247,10 +249,14 @@ class _Builder:
 
     def registry(self) -> Registry:
         """All rows taken in."""
-        v4, v6 = (self._columns(family, self.parts.pop(family)) for family in FAMILIES)
-        return Registry(self.categories, tuple(self.service_lists), (self.name,), v4, v6)
+        index = numbered(self.service_lists)
+        numbers = np.array([index[services] for services in self.service_lists], np.uint16)
+        v4, v6 = (self._columns(family, self.parts.pop(family), numbers) for family in FAMILIES)
+        return Registry(self.categories, tuple(index), (self.name,), v4, v6)
 
-    def _columns(self, family: Family, parts: list[tuple[int, Rows]]) -> Columns:
+    def _columns(
+        self, family: Family, parts: list[tuple[int, Rows]], numbers: NDArray[np.uint16]
+    ) -> Columns:
         parts = parts or [(0, self._rows(family, []))]
         rows = [part for _, part in parts]
         lines = [part.lines.astype(np.uint32) + np.uint32(first) for first, part in parts]
@@ -264,7 +270,7 @@ class _Builder:
             category=np.concatenate([r.category for r in rows]),
             valid_from=np.concatenate([r.valid_from for r in rows]),
             valid_until=np.concatenate([r.valid_until for r in rows]),
-            services=np.concatenate([r.services for r in rows]),
+            services=numbers[np.concatenate([r.services for r in rows])],
             ids=b"".join(r.ids for r in rows),
             id_ends=np.cumsum(np.concatenate([r.id_sizes for r in rows]), dtype=np.uint32),
             file=np.zeros(len(line), np.uint16),

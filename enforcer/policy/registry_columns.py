@@ -8,7 +8,7 @@ columns (high, low) for IPv6.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -129,7 +129,8 @@ class Columns:
 class Registry:
     """All registrations. Row numbers run over the IPv4 rows, then over the IPv6 rows.
 
-    `services[0]` is the empty tuple: any service. Rows that say the same twice are both kept.
+    `services` is sorted; `services[0]` is the empty tuple: any service. Rows that say the same
+    twice are both kept.
     """
 
     categories: tuple[str, ...]
@@ -219,6 +220,14 @@ def _distinct(columns: Columns, day: date) -> tuple[Words, NDArray[Any]]:
     return pick(words, order), minor[order]
 
 
+def numbered(lists: Iterable[tuple[Service, ...]]) -> dict[tuple[Service, ...], int]:
+    """The lists of services by number: any service first, then by their text, so that the numbers
+    do not tell in what order the rows came.
+    """
+    ordered = sorted({(), *lists}, key=lambda services: " ".join(map(str, services)))
+    return {services: number for number, services in enumerate(ordered)}
+
+
 def merge(registries: Sequence[Registry]) -> Registry:
     """Several sources as one registry, in the order given. All share the declared categories."""
     if len(registries) == 1:
@@ -226,8 +235,7 @@ def merge(registries: Sequence[Registry]) -> Registry:
     first = registries[0]
     if any(registry.categories != first.categories for registry in registries):
         raise ValueError("registries with different declared categories cannot be merged")
-    services = tuple(dict.fromkeys(s for registry in registries for s in registry.services))
-    index = {entry: number for number, entry in enumerate(services)}
+    index = numbered(services for registry in registries for services in registry.services)
     files = tuple(name for registry in registries for name in registry.files)
 
     def joined(family: Family) -> Columns:
@@ -255,7 +263,7 @@ def merge(registries: Sequence[Registry]) -> Registry:
             line=np.concatenate([part.line for part in parts]),
         )
 
-    return Registry(first.categories, services, files, joined(4), joined(6))
+    return Registry(first.categories, tuple(index), files, joined(4), joined(6))
 
 
 def shrink(old: Registry, new: Registry, day: date) -> list[tuple[str, int, int, int]]:
