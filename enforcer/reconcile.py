@@ -8,7 +8,7 @@ bounded number of times, each with a fresh read, and it never adds restriction t
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -89,11 +89,14 @@ def reconcile(
     active: tuple[Activation, ...] = ()
     for attempt in range(1, ATTEMPTS + 1):
         try:
+            # What is left of a timeout is told as of the read: compare it with that instant.
+            seen_ns = now_ns()
             state = kernel.read()
             active = _armable(wanted, state)
             desired, violations = _checked(wanted, active, state)
-            change = diff(desired, state, now_ns(), loaded=loaded, retire=retire)
-            if change is None:
+            change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
+            if change is None or (done and _only_arms(change.operations)):
+                # Armed a moment ago; the next step looks again whether a timeout is right.
                 return Outcome(
                     "changed" if done else "unchanged",
                     desired,
@@ -148,6 +151,10 @@ def _checked(
     except PromiseError as broken:
         return compile_ruleset(policy, (), tables, devices=devices), broken.violations
     return desired, ()
+
+
+def _only_arms(operations: Iterable[Operation]) -> bool:
+    return all(isinstance(operation, Arm) for operation in operations)
 
 
 def _repairs(operation: Operation) -> bool:

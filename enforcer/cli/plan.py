@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     at = args.at or SystemClock().now()
     tables = plan(RadixTree.build(config.registry, at.date()), policy.registry.kernel_memory_bytes)
     if args.explain_lookup:
-        lines = explain_plan(tables)
+        lines = explain_plan(tables, policy.registry.kernel_memory_bytes)
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))
         return 0
     try:
@@ -45,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
     except (OSError, ValueError):
         closures = frozenset()
     activations = tuple(a for a in active(policy, at) if not is_closed(a, closures))
+    seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)
     state = NftKernel().read()
     desired = compile_ruleset(
         policy, activations, tables, devices=state.devices, unshapeable=state.foreign_qdiscs
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if args.ruleset:
         print(render.ruleset(desired, now_ns=epoch_ns(at)), end="")
         return 0
-    change = diff(desired, state, epoch_ns(at))
+    change = diff(desired, state, seen_ns)
     texts = [render.operation(op) for op in change.operations] if change else []
     removed = [t for t in texts if t.startswith(("delete", "flush", "# delete"))]
     added = [t for t in texts if t not in removed]

@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.policy.schema import main_schema, windows_schema
+    from enforcer.policy.documents import json_schema
 
-    print_json(main_schema() if args.document == "enforcer" else windows_schema())
+    print_json(json_schema(args.document))
     return 0

@@ -22,7 +22,9 @@ from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.lower import lower_rule
 
 # The kernel tells what is left of a timeout in milliseconds and counts it in jiffies.
-ARM_TOLERANCE_NS = 20 * 10**6
+LATE_TOLERANCE_NS = 20 * 10**6
+# A window that would be disarmed early harms nobody; how long a read takes is part of this.
+EARLY_TOLERANCE_NS = 200 * 10**6
 _EEXIST = 17
 
 
@@ -238,10 +240,10 @@ def _armed_well(wanted: v.ArmingSet, left: Mapping[int, int], now_ns: int) -> bo
     if timeout_ns <= ARM_TOLERANCE_NS:
         # Too late to arm anew; what is armed for longer is taken back.
         return all(ns <= max(timeout_ns, 0) + ARM_TOLERANCE_NS for ns in left.values())
-    least = timeout_ns - ARM_TOLERANCE_NS
+    least = timeout_ns - EARLY_TOLERANCE_NS
     if wanted.lease_ns is not None and timeout_ns == wanted.lease_ns:
         least = timeout_ns * 2 // 3
     return all(
-        family in left and least <= left[family] <= timeout_ns + ARM_TOLERANCE_NS
+        family in left and least <= left[family] <= timeout_ns + LATE_TOLERANCE_NS
         for family in FAMILIES
     )
