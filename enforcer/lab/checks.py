@@ -12,11 +12,11 @@ from enforcer.lab.heartbeat import Beat, silences
 from enforcer.lab.phases import Check
 from enforcer.lab.topology import UPLINK
 from enforcer.lab.witness import Sample, ShaperClass
+from enforcer.ruleset.vocabulary import REGISTERED_MINOR
 
 # How far a measured edge may be from the declared one.
 LATE_S, EARLY_S = 0.5, 0.1
 RESERVED_RATE = "400Mbit"
-RESERVED_CLASS = "1:10"
 # Measure → the verdicts that the lab's traffic must have raised while the window was open.
 VERDICTS = {"guard": ("held_back", "let_in"), "mark": ("marked",), "reserve": ("reserved",)}
 
@@ -51,11 +51,11 @@ def steady(name: str, title: str, beats: list[Beat]) -> Check:
     return Check(f"steady-{name}", f"steady {title}, whole run", value, bool(beats) and not lost)
 
 
-def share(classes: dict[str, ShaperClass]) -> Check:
-    reserved = classes.get(RESERVED_CLASS)
+def share(classes: dict[int, ShaperClass]) -> Check:
+    reserved = classes.get(REGISTERED_MINOR)
     title = f"reserved on {UPLINK}, declared {SHARE_PERCENT}%"
     if reserved is None:
-        return Check("share", title, f"no class {RESERVED_CLASS}", False)
+        return Check("share", title, f"no class :{REGISTERED_MINOR:x}", False)
     return Check("share", title, reserved.rate, reserved.rate == RESERVED_RATE)
 
 

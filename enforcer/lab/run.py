@@ -24,6 +24,7 @@ from enforcer.lab.registry import generate
 from enforcer.lab.screen import Screen
 from enforcer.lab.topology import REGISTERED, UPLINK, Places
 from enforcer.lab.traffic import Hearts, Traffic, hearts, start_servers, start_tunnels, traffic
+from enforcer.ruleset.vocabulary import REGISTERED_MINOR
 
 SEED = 2
 BEFORE, DURING, AFTER, KILLED, PAST = PHASES
@@ -117,7 +118,7 @@ def measure(places: Places, sending: Traffic, capture: witness.Capture) -> dict[
 
 
 def _reserved_packets(places: Places) -> int:
-    found = witness.shaper(places.gateway, UPLINK).get(checks.RESERVED_CLASS)
+    found = witness.shaper(places.gateway, UPLINK).get(REGISTERED_MINOR)
     return found.packets if found else 0
 
 

@@ -106,16 +106,21 @@ class ShaperClass:
     packets: int
 
 
-_CLASS = re.compile(r"class htb (\S+) .*?\brate (\S+) .*?\n Sent \d+ bytes (\d+) pkt")
+_CLASS = re.compile(
+    r"class htb [0-9a-f]+:([0-9a-f]+) .*?\brate (\S+) .*?\n Sent \d+ bytes (\d+) pkt"
+)
 
 
-def shaper(place: Namespace, device: str) -> dict[str, ShaperClass]:
+def shaper(place: Namespace, device: str) -> dict[int, ShaperClass]:
     return parse_classes(place.run("tc", "-s", "class", "show", "dev", device))
 
 
-def parse_classes(text: str) -> dict[str, ShaperClass]:
-    """The output of `tc -s class show` as classes by id (`1:10`)."""
-    return {name: ShaperClass(rate, int(packets)) for name, rate, packets in _CLASS.findall(text)}
+def parse_classes(text: str) -> dict[int, ShaperClass]:
+    """The output of `tc -s class show` as classes by minor number."""
+    return {
+        int(minor, 16): ShaperClass(rate, int(packets))
+        for minor, rate, packets in _CLASS.findall(text)
+    }
 
 
 def hooked_chains(place: Namespace) -> int:

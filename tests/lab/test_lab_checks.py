@@ -78,21 +78,21 @@ def test_one_lost_beat_of_steady_traffic_is_wrong():
 
 
 TC = """\
-class htb 1:10 root prio 0 rate 400Mbit ceil 1Gbit burst 1600b cburst 1375b 
+class htb e4f0:10 parent e4f0:1 prio 0 rate 400Mbit ceil 1Gbit burst 1600b cburst 1375b 
  Sent 31842 bytes 241 pkt (dropped 0, overlimits 0 requeues 0) 
  backlog 0b 0p requeues 0
  lended: 241 borrowed: 0 giants: 0
  tokens: 480 ctokens: 184
 
-class htb 1:20 root prio 0 rate 600Mbit ceil 1Gbit burst 1500b cburst 1375b 
+class htb e4f0:20 parent e4f0:1 prio 0 rate 600Mbit ceil 1Gbit burst 1500b cburst 1375b 
  Sent 5120 bytes 64 pkt (dropped 0, overlimits 0 requeues 0) 
 """  # noqa: W291 - tc ends its lines with a space
 
 
 def test_the_classes_of_a_shaper_are_read_from_tc():
     assert parse_classes(TC) == {
-        "1:10": ShaperClass("400Mbit", 241),
-        "1:20": ShaperClass("600Mbit", 64),
+        0x10: ShaperClass("400Mbit", 241),
+        0x20: ShaperClass("600Mbit", 64),
     }
     assert parse_classes("") == {}
 
@@ -100,9 +100,9 @@ def test_the_classes_of_a_shaper_are_read_from_tc():
 @pytest.mark.parametrize(
     ("classes", "value", "ok"),
     [
-        ({"1:10": ShaperClass("400Mbit", 1)}, "400Mbit", True),
-        ({"1:10": ShaperClass("800Mbit", 1)}, "800Mbit", False),
-        ({}, "no class 1:10", False),
+        ({0x10: ShaperClass("400Mbit", 1)}, "400Mbit", True),
+        ({0x10: ShaperClass("800Mbit", 1)}, "800Mbit", False),
+        ({}, "no class :10", False),
     ],
 )
 def test_the_share_must_be_the_declared_one(classes, value, ok):
