@@ -8,69 +8,13 @@ from __future__ import annotations
 
 import copy
 import errno
-from collections.abc import Callable, Container, Iterable
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from enforcer.kernel.elements import pairs
-from enforcer.kernel.encode import SHORTEST_ARMING_MS
+from enforcer.kernel.fake_table import FakeTable, Situation, refuse
 from enforcer.kernel.remedies import kernel_error, label
-from enforcer.policy.prefix import Family
 from enforcer.ruleset import transaction as t
-from enforcer.ruleset.lower import Expr, lower_rule
-from enforcer.ruleset.vocabulary import (
-    LEDGER_CHAIN,
-    ArmingSet,
-    ClassMap,
-    Hook,
-    RegisteredMap,
-    Shaper,
-    SmallSet,
-)
-
-_MS = 1_000_000
-
-
-@dataclass(slots=True)
-class _Set:
-    """A set of the fake: `elements` maps packed key, class id or family to the element's data."""
-
-    kind: str
-    size: int
-    elements: dict[Any, Any] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Table:
-    dormant: bool = False
-    foreign: str | None = None
-    hooks: dict[str, Hook | None] = field(default_factory=lambda: {LEDGER_CHAIN: None})
-    rules: dict[str, tuple[tuple[Expr, ...], ...]] = field(default_factory=dict)
-    sets: dict[str, _Set] = field(default_factory=dict)
-    counters: dict[str, tuple[int, int]] = field(default_factory=dict)
-    ledger: tuple[tuple[str, str], ...] = ()
-
-    def references(self) -> set[tuple[str, str]]:
-        """What rules and class maps refer to, as (`chain`, `set` or `counter`, name)."""
-        found: set[tuple[str, str]] = set()
-        for rules in self.rules.values():
-            for rule in rules:
-                found.update(map(_reference, rule))
-        for each in self.sets.values():
-            if each.kind == "classes":
-                found.update(("chain", chain) for chain in each.elements.values())
-        return found
-
-
-def _reference(expr: Expr) -> tuple[str, str]:
-    match expr:
-        case ("lookup" | "lookup_map", name, *_):
-            return "set", name
-        case ("counter", name):
-            return "counter", name
-        case ("verdict", _, str(chain)):
-            return "chain", chain
-    return "", ""
+from enforcer.ruleset.vocabulary import LEDGER_CHAIN, Shaper
 
 
 class FakeKernel:
@@ -82,7 +26,7 @@ class FakeKernel:
     def __init__(self, clock: Callable[[], int], devices: Iterable[str] = ()) -> None:
         self._clock = clock
         self._generation = 1
-        self._table: _Table | None = None
+        self._table: FakeTable | None = None
         self._shapers: dict[str, Shaper] = {}
         self._faults: list[tuple[type, int]] = []
         self.devices = set(devices)
@@ -101,7 +45,7 @@ class FakeKernel:
         """The next transaction with an operation of this type is refused with errno `number`."""
         self._faults.append((operation, number))
 
-    def edit(self, change: Callable[[Any], None] | None = None) -> None:
+    def edit(self, change: Callable[[FakeTable | None], None] | None = None) -> None:
         """Another program commits: `change` gets the table's innards (None: an unrelated table)."""
         if change is not None:
             change(self._table)
@@ -119,7 +63,7 @@ class FakeKernel:
 
     def make_foreign(self, why: str = "it has no mark of ours") -> None:
         """A table of our name that is not ours takes the place of whatever there was."""
-        self._table = _Table(foreign=why)
+        self._table = FakeTable(foreign=why)
         self._generation += 1
 
     # --- Kernel ---------------------------------------------------------------------------------
@@ -144,7 +88,7 @@ class FakeKernel:
                 for name, hook in table.hooks.items()
                 if name != LEDGER_CHAIN
             },
-            sets={name: self._set_state(each) for name, each in table.sets.items()},
+            sets={name: each.state(self._clock()) for name, each in table.sets.items()},
             counters=frozenset(table.counters),
             ledger=dict(table.ledger),
         )
@@ -194,21 +138,6 @@ class FakeKernel:
                 del self._faults[index]
                 raise OSError(number, "injected")
 
-    def _set_state(self, each: _Set) -> t.SetState:
-        elements: frozenset[object] = frozenset()
-        if each.kind == "small":
-            elements = frozenset(each.elements)
-        elif each.kind == "classes":
-            elements = frozenset(each.elements.items())
-        elif each.kind == "armed":
-            now = self._clock()
-            elements = frozenset(
-                (family, ends_ns - now, timeout_ns)
-                for family, (ends_ns, timeout_ns) in each.elements.items()
-                if ends_ns > now
-            )
-        return t.SetState(each.kind, each.size, elements)
-
     def _shape(self, operation: t.Operation, shapers: dict[str, Shaper]) -> None:
         try:
             self._fault(operation)
@@ -224,143 +153,16 @@ class FakeKernel:
         elif isinstance(operation, t.DeleteShaper):
             shapers.pop(operation.device, None)
 
-    def _apply(self, table: _Table | None, operation: t.Operation, now_ns: int) -> _Table | None:
+    def _apply(
+        self, table: FakeTable | None, operation: t.Operation, now_ns: int
+    ) -> FakeTable | None:
         if isinstance(operation, t.CreateTable):
-            _refuse(table is not None, errno.EEXIST)
-            return _Table()
+            refuse(table is not None, errno.EEXIST)
+            return FakeTable()
         if table is None:
             raise OSError(errno.ENOENT, "no table")
-        _refuse(table.foreign is not None, errno.EBUSY)
+        refuse(table.foreign is not None, errno.EBUSY)
         if isinstance(operation, t.DeleteTable):
             return None
-        _APPLY[type(operation)](self, table, operation, now_ns)
+        table.apply(operation, Situation(now_ns, self._clock(), self.devices))
         return table
-
-    def _wake(self, table: _Table, operation: t.WakeTable, now_ns: int) -> None:
-        table.dormant = False
-
-    def _add_set(self, table: _Table, operation: t.AddSet, now_ns: int) -> None:
-        made = operation.container
-        _refuse(made.name in table.sets, errno.EEXIST)
-        new = table.sets[made.name] = _Set(KINDS[type(made)], made.size)
-        if isinstance(made, SmallSet):
-            new.elements = dict.fromkeys(made.elements)
-        elif isinstance(made, ClassMap):
-            new.elements = dict(made.elements)
-            _refuse(any(chain not in table.hooks for _, chain in made.elements), errno.ENOENT)
-        _refuse(len(new.elements) > new.size, errno.ENFILE)
-
-    def _delete_set(self, table: _Table, operation: t.DeleteSet, now_ns: int) -> None:
-        _refuse(operation.name not in table.sets, errno.ENOENT)
-        _refuse(("set", operation.name) in table.references(), errno.EBUSY)
-        del table.sets[operation.name]
-
-    def _load(self, table: _Table, operation: t.Load, now_ns: int) -> None:
-        held = _find(table, operation.target.name)
-        if operation.flush:
-            held.elements.clear()
-        _insert(held, operation.target)
-
-    def _change(self, table: _Table, operation: t.Change, now_ns: int) -> None:
-        held = _find(table, operation.target.name)
-        for key, _ in pairs(operation.removed.stage):
-            _refuse(key not in held.elements, errno.ENOENT)
-            del held.elements[key]
-        _insert(held, operation.added)
-
-    def _arm(self, table: _Table, operation: t.Arm, now_ns: int) -> None:
-        held = _find(table, operation.target.name)
-        timeout_ns = operation.target.timeout_ns(now_ns) // _MS * _MS
-        families: tuple[Family, Family] = (4, 6)
-        for family in families:
-            held.elements.pop(family, None)
-            if timeout_ns >= SHORTEST_ARMING_MS * _MS:
-                held.elements[family] = (self._clock() + timeout_ns, timeout_ns)
-
-    def _add_counter(self, table: _Table, operation: t.AddCounter, now_ns: int) -> None:
-        _refuse(operation.name in table.counters, errno.EEXIST)
-        table.counters[operation.name] = (0, 0)
-
-    def _delete_counter(self, table: _Table, operation: t.DeleteCounter, now_ns: int) -> None:
-        _refuse(operation.name not in table.counters, errno.ENOENT)
-        _refuse(("counter", operation.name) in table.references(), errno.EBUSY)
-        del table.counters[operation.name]
-
-    def _add_chain(self, table: _Table, operation: t.AddChain, now_ns: int) -> None:
-        _refuse(operation.name in table.hooks, errno.EEXIST)
-        hook = operation.hook
-        gone = hook is not None and hook.device is not None and hook.device not in self.devices
-        _refuse(gone, errno.ENODEV)
-        table.hooks[operation.name] = hook
-
-    def _set_rules(self, table: _Table, operation: t.SetRules, now_ns: int) -> None:
-        chain = operation.chain
-        _refuse(chain.name not in table.hooks, errno.ENOENT)
-        known: dict[str, Container[str]] = {
-            "chain": table.hooks,
-            "set": table.sets,
-            "counter": table.counters,
-        }
-        rules = tuple(lower_rule(rule) for rule in chain.rules)
-        for kind, name in (_reference(expr) for rule in rules for expr in rule):
-            _refuse(kind != "" and name not in known[kind], errno.ENOENT)
-        before = () if operation.flush else table.rules.get(chain.name, ())
-        table.rules[chain.name] = before + rules
-
-    def _flush_chain(self, table: _Table, operation: t.FlushChain, now_ns: int) -> None:
-        _refuse(operation.name not in table.hooks, errno.ENOENT)
-        table.rules.pop(operation.name, None)
-
-    def _delete_chain(self, table: _Table, operation: t.DeleteChain, now_ns: int) -> None:
-        _refuse(operation.name not in table.hooks, errno.ENOENT)
-        own = table.rules.pop(operation.name, ())
-        if ("chain", operation.name) in table.references():
-            table.rules[operation.name] = own
-            raise OSError(errno.EBUSY, "in use")
-        del table.hooks[operation.name]
-
-    def _write_ledger(self, table: _Table, operation: t.WriteLedger, now_ns: int) -> None:
-        table.ledger = operation.entries
-
-
-KINDS: dict[type, str] = {
-    SmallSet: "small",
-    ClassMap: "classes",
-    ArmingSet: "armed",
-    RegisteredMap: "registered",
-}
-
-_APPLY: dict[type, Callable[[FakeKernel, _Table, Any, int], None]] = {
-    t.WakeTable: FakeKernel._wake,
-    t.AddSet: FakeKernel._add_set,
-    t.DeleteSet: FakeKernel._delete_set,
-    t.Load: FakeKernel._load,
-    t.Change: FakeKernel._change,
-    t.Arm: FakeKernel._arm,
-    t.AddCounter: FakeKernel._add_counter,
-    t.DeleteCounter: FakeKernel._delete_counter,
-    t.AddChain: FakeKernel._add_chain,
-    t.SetRules: FakeKernel._set_rules,
-    t.FlushChain: FakeKernel._flush_chain,
-    t.DeleteChain: FakeKernel._delete_chain,
-    t.WriteLedger: FakeKernel._write_ledger,
-}
-
-
-def _find(table: _Table, name: str) -> _Set:
-    held = table.sets.get(name)
-    if held is None:
-        raise OSError(errno.ENOENT, "no set")
-    return held
-
-
-def _insert(held: _Set, registered: RegisteredMap) -> None:
-    for key, class_id in pairs(registered.stage):
-        _refuse(held.elements.get(key, class_id) != class_id, errno.EEXIST)
-        held.elements[key] = class_id
-    _refuse(len(held.elements) > held.size, errno.ENFILE)
-
-
-def _refuse(condition: bool, number: int) -> None:
-    if condition:
-        raise OSError(number, "refused")
