@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from enforcer.lookup.classes import Classes, classify_nodes
+from enforcer.lookup.classes import classify_nodes
 from enforcer.lookup.stages import choose_lengths, estimated_cost, kernel_bytes
 from enforcer.lookup.tables import Keys, LookupClass, Stage, Tables
 from enforcer.lookup.tree import FamilyTree, RadixTree, parents
@@ -45,17 +45,37 @@ def plan(tree: RadixTree, budget_bytes: int) -> Tables:
         for family in FAMILIES
     }
     lengths = choose_lengths(counts, budget_bytes)
-    stages = tuple(
+    stages = [
         stage
         for family in FAMILIES
-        for stage in _stages(family, nodes[family], lengths[family], classes)
-    )
-    registered = tree.registry.count(tree.day)
+        for stage in _stages(family, nodes[family], lengths[family], classes.ids)
+    ]
+    used = np.zeros(len(classes.classes), np.bool_)
+    for part in nodes.values():
+        used[part.class_number] = True
     return Tables(
-        stages=stages,
-        classes=_used(stages, classes),
-        prefixes=tuple((family, name, count) for (family, name), count in registered.items()),
+        stages=tuple(stages),
+        classes=tuple(classes.classes[i] for i in np.flatnonzero(used).tolist()),
+        prefixes=tuple(entry for family in FAMILIES for entry in _counted(tree, family)),
     )
+
+
+def _counted(tree: RadixTree, family: Family) -> list[tuple[Family, str, int]]:
+    """As `Registry.count`, from the rows that the tree has in order already."""
+    part, registry = tree.of_family(family), tree.registry
+    category = registry.of_family(family).category[part.rows - registry.first_row(family)]
+    first = category[part.row_starts[:-1]]
+    counts = np.bincount(first, minlength=len(registry.categories))
+    if len(part.rows) > len(part):
+        node = np.repeat(np.arange(len(part)), np.diff(part.row_starts))
+        more = np.flatnonzero(category != first[node])
+        pairs = np.unique(node[more] * len(registry.categories) + category[more])
+        counts += np.bincount(pairs % len(registry.categories), minlength=len(counts))
+    return [
+        (family, name, int(count))
+        for name, count in zip(registry.categories, counts, strict=True)
+        if count
+    ]
 
 
 def classify(tables: Tables, family: Family, address: int) -> LookupClass | None:
@@ -163,7 +183,7 @@ def _merge_siblings(
             here = tuple(np.concatenate(pair) for pair in zip(arrived[0], here, strict=True))
             number = np.concatenate([arrived[1], number])
             rows = np.concatenate([np.full(len(arrived[1]), -1), rows])
-            order = sort_order(here, ~new)
+            order = sort_order(here, ~new, of_sorted_runs=True)
             here, number, rows = pick(here, order), number[order], rows[order]
             shadowed = np.flatnonzero(~_differs(here)) + 1
             alive[rows[shadowed]] = False
@@ -190,7 +210,7 @@ def _merge_siblings(
     )
     length = np.concatenate([length[keep], *(part[1] for part in made)])
     class_number = np.concatenate([class_number[keep], *(part[2] for part in made)])
-    order = sort_order(words, length)
+    order = sort_order(words, length, of_sorted_runs=True)
     return pick(words, order), length[order], class_number[order]
 
 
@@ -215,9 +235,8 @@ def _lower_halves(
 
 
 def _stages(
-    family: Family, nodes: _Nodes, lengths: tuple[int, ...], classes: Classes
+    family: Family, nodes: _Nodes, lengths: tuple[int, ...], ids: NDArray[np.uint32]
 ) -> list[Stage]:
-    ids = classes.ids
     stages = []
     for length, below in pairwise((*lengths, -1)):
         inside = (nodes.length <= length) & (nodes.length.astype(np.int16) > below)
@@ -299,11 +318,3 @@ def _packed(words: Words) -> Keys:
     pairs = np.empty((len(words[0]), 2), ">u8")
     pairs[:, 0], pairs[:, 1] = words
     return pairs.view("V16").reshape(-1)
-
-
-def _used(stages: tuple[Stage, ...], classes: Classes) -> tuple[LookupClass, ...]:
-    """The classes that elements refer to, by id."""
-    used: set[int] = set()
-    for stage in stages:
-        used.update(np.unique(stage.classes).tolist())
-    return tuple(entry for entry in classes.classes if entry.id in used)

@@ -63,10 +63,15 @@ def masked(words: Words, family: Family, length: Any) -> Words:
     return tuple(word & mask[length] for word, mask in zip(words, MASKS[family], strict=True))
 
 
-def sort_order(words: Words, minor: NDArray[Any]) -> NDArray[np.intp]:
-    """The order by address, then by `minor` (below 2**32)."""
+def sort_order(
+    words: Words, minor: NDArray[Any], *, of_sorted_runs: bool = False
+) -> NDArray[np.intp]:
+    """The order by address, then by `minor` (below 2**32). Much cheaper for IPv4 in a few sorted
+    runs, when told so.
+    """
     if len(words) == 1:
-        return np.argsort(words[0].astype(np.uint64) << np.uint64(32) | minor.astype(np.uint64))
+        keys = words[0].astype(np.uint64) << np.uint64(32) | minor.astype(np.uint64)
+        return np.argsort(keys, kind="stable" if of_sorted_runs else None)
     return np.lexsort((minor, words[1], words[0]))
 
 

@@ -181,10 +181,8 @@ def registered_prefix(column: int, text: str, *, bare_address: bool = False) -> 
         )
     for bogon, what in BOGONS:
         if bogon.overlaps(prefix):
-            raise RowError(
-                column,
-                f"prefix {text!r} overlaps {bogon} ({what}), never a source on the Internet; correct it",
-            )
+            fact = f"prefix {text!r} overlaps {bogon} ({what}), never a source on the Internet"
+            raise RowError(column, f"{fact}; correct it")
     return prefix
 
 
