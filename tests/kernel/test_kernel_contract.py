@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from enforcer.errors import KernelError
@@ -13,31 +12,10 @@ from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.lower import lower_rule
 from tests.kernel import every_word as e
-from tests.kernel.worlds import World, commit
+from tests.kernel.worlds import World, commit, refused
 
-SHAPER = v.Shaper("wan0", 1_000_000_000, 400_000_000)
 # Kernel timers count in jiffies, 10 ms at the longest; the rest is what a slow machine may take.
 SLACK_NS = 5_000_000_000
-
-
-def refused(world: World, *operations: t.Operation) -> int:
-    """The errno with which the kernel refuses; nothing of the transaction is in force then."""
-    before = world.kernel.read()
-    with pytest.raises(KernelError) as caught:
-        commit(world, *operations)
-    assert _timeless(world.kernel.read()) == _timeless(before)
-    return caught.value.errno
-
-
-def _timeless(state: t.KernelState) -> t.KernelState:
-    """The state without what a running timer changes."""
-    sets = {
-        name: replace(held, elements=frozenset(each[0] for each in held.elements))
-        if held.kind == "armed"
-        else held
-        for name, held in state.sets.items()
-    }
-    return replace(state, sets=sets)
 
 
 def test_an_empty_kernel_has_no_table_of_ours(world: World) -> None:
@@ -370,54 +348,3 @@ def test_a_dormant_table_is_seen_and_woken(world: World) -> None:
     state = commit(world, t.WakeTable())
     assert not state.dormant
     assert state.chains == built.chains
-
-
-# --- shapers ------------------------------------------------------------------------------------
-
-
-def test_a_shaper_is_added_changed_and_deleted(world: World) -> None:
-    generation = world.kernel.generation()
-    assert commit(world, t.AddShaper(SHAPER)).shapers == {SHAPER}
-    faster = v.Shaper("wan0", 400_000_000_000, 8_000_000_008)
-    other = v.Shaper("lan0", 1_000_000, 400_000)
-    assert commit(world, t.AddShaper(faster), t.AddShaper(other)).shapers == {faster, other}
-    assert commit(world, t.DeleteShaper("wan0")).shapers == {other}
-    state = commit(world, t.DeleteShaper("lan0"), t.DeleteShaper("wan0"))
-    assert state == t.KernelState(generation, devices=state.devices)
-
-
-def test_a_qdisc_of_somebody_else_is_never_replaced(world: World) -> None:
-    world.make_foreign_qdisc("wan0")
-    assert world.kernel.read().foreign_qdiscs == {"wan0"}
-    before = world.untouched()
-    assert refused(world, t.CreateTable(), t.AddShaper(SHAPER)) == errno.EBUSY
-    commit(world, t.DeleteShaper("wan0"))
-    assert world.untouched() == before
-
-
-def test_a_shaper_needs_its_device(world: World) -> None:
-    assert refused(world, t.AddShaper(replace(SHAPER, device="nope0"))) == errno.ENODEV
-
-
-def test_a_device_that_is_gone_takes_its_shaper_along(world: World) -> None:
-    commit(world, t.CreateTable(), t.AddShaper(SHAPER))
-    world.delete_device("wan0")
-    state = world.kernel.read()
-    assert "wan0" not in state.devices
-    assert state.shapers == frozenset()
-    commit(world, t.DeleteShaper("wan0"))
-
-
-def test_a_shaper_stays_for_the_next_diff_when_the_batch_is_refused(world: World) -> None:
-    commit(world, t.CreateTable())
-    with pytest.raises(KernelError):
-        commit(world, t.AddShaper(SHAPER), t.DeleteChain("nope"))
-    assert world.kernel.read().shapers == {SHAPER}
-
-
-def test_rates_are_rounded_down_to_whole_bytes_as_the_kernel_counts() -> None:
-    assert v.Shaper("wan0", 1_000_007, 400_001) == v.Shaper("wan0", 1_000_000, 400_000)
-
-
-def test_keys_are_columns_not_objects() -> None:
-    assert e.many4(3).keys.dtype == np.uint32

@@ -9,8 +9,12 @@ import re
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
+import pytest
+
+from enforcer.errors import KernelError
 from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.nft import NftKernel
 from enforcer.ruleset import transaction as t
@@ -38,6 +42,26 @@ def commit(world: World, *operations: t.Operation) -> t.KernelState:
     generation = world.kernel.generation()
     world.kernel.commit(t.Transaction(generation, operations), world.now_ns())
     return world.kernel.read()
+
+
+def refused(world: World, *operations: t.Operation) -> int:
+    """The errno with which the kernel refuses; nothing of the transaction is in force then."""
+    before = world.kernel.read()
+    with pytest.raises(KernelError) as caught:
+        commit(world, *operations)
+    assert _timeless(world.kernel.read()) == _timeless(before)
+    return caught.value.errno
+
+
+def _timeless(state: t.KernelState) -> t.KernelState:
+    """The state without what a running timer changes."""
+    sets = {
+        name: replace(held, elements=frozenset(each[0] for each in held.elements))
+        if held.kind == "armed"
+        else held
+        for name, held in state.sets.items()
+    }
+    return replace(state, sets=sets)
 
 
 class FakeWorld:
