@@ -44,6 +44,11 @@ def check(
         fact = f"{kind_of(value)} where a mapping belongs"
         problems.append(document.problem(path, f"{fact}; write keys, each with its value"))
         return None
+    try:
+        return Checked(model.model_validate(value), frozenset())
+    except ValidationError:
+        # Field by field below, to keep what is right and to name everything that is not.
+        pass
     known = {field.alias or name: name for name, field in model.model_fields.items()}
     fields: dict[str, Any] = {}
     bad: set[str] = set()

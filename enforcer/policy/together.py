@@ -86,7 +86,7 @@ def _shares(armed: Iterable[Placed]) -> Iterator[Problem]:
         link = one.window.reserve.link if one.window.reserve else ""
         same = [o for o in running if o.window.reserve and o.window.reserve.link == link]
         total = sum(p.window.reserve.share for p in (*same, one) if p.window.reserve)
-        # Shares are decimal fractions held in binary: 0.4 + 0.4 must not be over 0.8.
+        # Shares are decimal fractions held in binary: 7 + 56 + 17 % must not be over 80 %.
         if not same or round(total, 9) <= limits.RESERVE_SHARE:
             continue
         others = ", ".join(f"{shown(o.window.id)} at {o.place}" for o in same)

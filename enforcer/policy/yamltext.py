@@ -35,7 +35,8 @@ def read_yaml(file: str, data: bytes, root: str = "") -> tuple[Document | None, 
     except yaml.MarkedYAMLError as error:
         builder.problems.append(_syntax(file, error))
     except yaml.YAMLError as error:
-        builder.problems.append(Problem(file, 0, 0, "", f"is not YAML: {error}; correct it"))
+        fact = " ".join(str(error).split())
+        builder.problems.append(Problem(file, 0, 0, "", f"is not YAML: {fact}; correct it"))
     finally:
         loader.dispose()
     if builder.problems:

@@ -24,6 +24,9 @@ class Zones:
 
 
 _AREA_CITY = re.compile(r"[A-Z][A-Za-z_]*(/[A-Za-z0-9_+-]+){1,2}", re.ASCII)
+_UTC_BY_OTHER_NAMES = frozenset(
+    ("Etc/UTC", "Etc/GMT", "Etc/UCT", "Etc/Zulu", "GMT", "UCT", "Zulu", "Z", "utc", "Etc/Universal")
+)
 _LIKE = "write Area/City, like Asia/Karachi, or UTC"
 
 
@@ -35,6 +38,8 @@ def find_zone(name: str, zones: Zones) -> tzinfo:
     """
     if name == "UTC":
         return UTC
+    if name in _UTC_BY_OTHER_NAMES:
+        raise ValueError(f"{shown(name)} is UTC by another name; write UTC")
     if name.startswith("Etc/"):
         raise ValueError(f"{shown(name)} is a fixed offset, with its sign turned round; {_LIKE}")
     if _AREA_CITY.fullmatch(name):

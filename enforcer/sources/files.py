@@ -12,7 +12,7 @@ import posixpath
 import stat
 import zoneinfo
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from enforcer.errors import PolicyError, Problem
@@ -46,7 +46,10 @@ def read(config_path: Path) -> Documents:
     """
     folder, main = config_path.parent, config_path.name
     problems: list[Problem] = []
-    files = _read_all(folder, [main, *_windows_files(folder, problems)], YAML_BYTES, problems)
+    files = _read_all(folder, [main], YAML_BYTES, problems)
+    # Where the configuration itself is not there, its folder is what the person has to see.
+    problems = [replace(problem, file=str(config_path)) for problem in problems]
+    files |= _read_all(folder, _windows_files(folder, problems), YAML_BYTES, problems)
     if problems:
         raise PolicyError(sorted(problems))
     return Documents(folder, main, files)
