@@ -167,12 +167,11 @@ class Footprint:
         # A device that was killed leaves its control socket behind.
         for device in self.devices:
             (WIREGUARD_SOCKETS / f"{device}.sock").unlink(missing_ok=True)
-        for empty in (WIREGUARD_SOCKETS,) if self.devices else ():
-            with contextlib.suppress(OSError):
-                empty.rmdir()
         shutil.rmtree(self.directory, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.directory.parent.rmdir()
+        # Directories that others share go when they are empty.
+        for shared in (self.directory.parent, *([WIREGUARD_SOCKETS] if self.devices else [])):
+            with contextlib.suppress(OSError):
+                shared.rmdir()
 
     def _end(self, number: int, patience_s: float) -> None:
         for process in reversed(self.processes):

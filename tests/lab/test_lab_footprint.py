@@ -52,6 +52,7 @@ def test_a_process_that_ended_and_was_not_reaped_is_not_alive(sleeper):
     process = known(sleeper)
     sleeper.kill()
     os.waitid(os.P_PID, sleeper.pid, os.WEXITED | os.WNOWAIT)
+    assert started_at(sleeper.pid) is None
     assert not process.alive()
 
 
