@@ -70,5 +70,5 @@ def run(args: argparse.Namespace) -> int:
     size = shutil.get_terminal_size()
     # A table that wraps or scrolls off cannot be drawn over.
     fits = as_json or (size.columns >= WIDTH and size.lines > HEIGHT)
-    screen = Screen(json=as_json, color=Painter(args).on, live=terminal and fits)
+    screen = Screen(json=as_json, color=Painter(args, sys.stdout).on, live=terminal and fits)
     return run_lab(args.registry_size, args.keep, screen)
