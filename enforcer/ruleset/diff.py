@@ -237,9 +237,9 @@ def _remaining(there: t.SetState) -> dict[int, int]:
 def _armed_well(wanted: v.ArmingSet, left: Mapping[int, int], now_ns: int) -> bool:
     """Both families armed, never past the end; a lease is renewed when a third of it is gone."""
     timeout_ns = wanted.timeout_ns(now_ns)
-    if timeout_ns <= ARM_TOLERANCE_NS:
+    if timeout_ns <= LATE_TOLERANCE_NS:
         # Too late to arm anew; what is armed for longer is taken back.
-        return all(ns <= max(timeout_ns, 0) + ARM_TOLERANCE_NS for ns in left.values())
+        return all(ns <= max(timeout_ns, 0) + LATE_TOLERANCE_NS for ns in left.values())
     least = timeout_ns - EARLY_TOLERANCE_NS
     if wanted.lease_ns is not None and timeout_ns == wanted.lease_ns:
         least = timeout_ns * 2 // 3

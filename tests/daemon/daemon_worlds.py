@@ -1,0 +1,104 @@
+"""A daemon in a world of values: a clock that tests turn, a fake kernel, files in memory."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from enforcer.daemon import Daemon
+from enforcer.kernel.fake import FakeKernel
+from enforcer.observe.totals import Totals
+from enforcer.policy.load import load
+from enforcer.policy.registry import parse_registry
+from enforcer.ruleset.compiler import epoch_ns
+from enforcer.sources.files import ZONES
+from enforcer.sources.load import Configuration
+
+OPENS = datetime(2026, 12, 1, 8, tzinfo=UTC)
+CLOSES = datetime(2026, 12, 1, 20, tzinfo=UTC)
+BEFORE, INSIDE, AFTER = OPENS - timedelta(hours=1), OPENS + timedelta(hours=1), CLOSES
+LEASE = timedelta(minutes=10)
+
+MAIN = """
+version: 1
+gateway: {name: edge-1, uplinks: [wan0], lease: 10m, require_synchronised_clock: %s}
+categories: [software-house, freelancer]
+registry: {sources: [{file: registry.csv}], shrink_limit: 20%%}
+lifelines: [192.0.2.53/32]
+estates:
+  concentrators: {prefixes: [203.0.113.0/28], services: [udp/51820, tcp/443]}
+links:
+  wan: {device: wan0, rate: 1gbit}
+"""
+WINDOWS = """
+- id: ddos
+  reason: attack
+  declared_by: noc@isp.example
+  reference: NOC-1
+  start: "2026-12-01T08:00:00Z"
+  end: "2026-12-01T20:00:00Z"
+  measures:
+    guard: {estate: concentrators}
+    mark: {fwmark: 0x51}
+    reserve: {link: wan, share: 40%}
+"""
+HEADER = "id,prefix,category,valid_from,valid_until,services\n"
+REGISTRY = HEADER + "".join(f"R-{i},198.51.100.{i}/32,software-house,,,\n" for i in range(10))
+
+
+class TurnedClock:
+    """Stands still until a test turns it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.at, self.right = now, True
+
+    def now(self) -> datetime:
+        return self.at
+
+    def now_ns(self) -> int:
+        return epoch_ns(self.at)
+
+    def synchronised(self) -> bool:
+        return self.right
+
+
+class World:
+    """Files that tests rewrite, and the daemon that reads them."""
+
+    def __init__(self, now: datetime = BEFORE, *, require_clock: bool = False) -> None:
+        self.main = MAIN % str(require_clock).lower()
+        self.windows, self.registry = WINDOWS, REGISTRY
+        self.clock = TurnedClock(now)
+        self.kernel = FakeKernel(self.clock.now_ns, ["lo", "wan0", "lan0"])
+        self.daemon = self.start()
+
+    def configuration(self) -> Configuration:
+        documents = {
+            "enforcer.yaml": self.main.encode(),
+            "windows.d/w.yaml": self.windows.encode(),
+        }
+        policy = load(documents, "enforcer.yaml", ZONES)
+        return Configuration(
+            policy, parse_registry("registry.csv", self.registry.encode(), policy.categories)
+        )
+
+    def start(self) -> Daemon:
+        """A fresh daemon over the same kernel, as after a crash."""
+        totals = Totals(self.kernel.counters)
+        self.daemon = Daemon(self.configuration, self.kernel, self.clock, totals)
+        return self.daemon
+
+    def step_at(self, now: datetime) -> Daemon:
+        self.clock.at = now
+        self.outcome = self.daemon.step()
+        return self.daemon
+
+    def hooked(self) -> set[str]:
+        """The base chains in the kernel."""
+        return {name for name, c in self.kernel.read().chains.items() if c.hook}
+
+    def armed(self) -> set[str]:
+        """The windows that the kernel itself still arms."""
+        sets = self.kernel.read().sets
+        return {
+            n.removeprefix("armed.") for n, s in sets.items() if s.kind == "armed" and s.elements
+        }
