@@ -149,7 +149,7 @@ class Netlink:
         self, generation: int, small: Callable[[int], list[Message]], bulk: list[Message]
     ) -> list[int | None]:
         """One transaction, `small` messages before `bulk`, in one send. The kernel's answers in
-        that order, begin first: errno, 0 for acknowledged, None where the answer was lost.
+        that order, begin first (None: not refused): errno, 0 for acknowledged, None for lost.
 
         `small` is called with the bytes of the packed bulk at the last moment before sending, so
         that what it says about time is true. Lost answers (ENOBUFS on the receiving side) do not

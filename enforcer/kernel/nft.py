@@ -30,6 +30,7 @@ _READ_ATTEMPTS = 10
 _SAMPLES = 8
 _GETS_PER_SEND = 200
 COPY_NS_PER_BYTE = 10
+_MAY_BE_NOTHING = {n.Msg.NEW_TABLE, n.Msg.DEL_RULE, n.Msg.NEW_ELEMENT, n.Msg.DEL_ELEMENT}
 
 
 class NftKernel:
@@ -229,6 +230,7 @@ class NftKernel:
         small = [op for op in transaction.netfilter if not isinstance(op, t.Load | t.Change)]
         bulk_owned = [(op, message) for op in bulk for message in encode_bulk(op)]
         owners: list[t.Operation] = []
+        kinds = {message.nft_kind for _, message in bulk_owned}
 
         def small_messages(bulk_bytes: int) -> list[Message]:
             # An arming must be true when the kernel reads it. The bulk comes behind it, but is
@@ -236,6 +238,7 @@ class NftKernel:
             now_ns = time.monotonic_ns() - started_ns + COPY_NS_PER_BYTE * bulk_bytes
             owned = [(op, message) for op in small for message in encode(op, now_ns)]
             owners.extend(op for op, _ in owned)
+            kinds.update(message.nft_kind for _, message in owned)
             return [message for _, message in owned]
 
         answers = self._netfilter.batch(
@@ -247,13 +250,18 @@ class NftKernel:
         for operation, answer in zip(owners, answers[1:], strict=True):
             if answer:
                 raise kernel_error(label(operation), answer)
-        # Answers may be lost, and all may be well without a commit: only the generation proves it.
+        # Answers may be lost, and all may be well without a commit: only the generation proves it,
+        # unless there may have been nothing to do (a flush of nothing, an element that is there).
         if self.generation() == transaction.generation:
-            lost = None in answers
-            raise kernel_error("commit", errno.ENOBUFS if lost else errno.EIO)
+            if None in answers[1:]:
+                raise kernel_error("commit", errno.ENOBUFS)
+            if kinds - _MAY_BE_NOTHING:
+                raise kernel_error("commit", errno.EIO)
 
     def _verify(self, transaction: t.Transaction) -> None:
-        """Looks up a few elements of what was loaded: the kernel's answer, not ours."""
+        """Looks up a few elements of what was loaded: the kernel's answer, not ours. The only error
+        after which the transaction is in force, and only our bug or the kernel's can cause it.
+        """
         for operation in transaction.netfilter:
             if isinstance(operation, t.Load | t.Change):
                 target = operation.target

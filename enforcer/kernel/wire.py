@@ -61,6 +61,10 @@ class Message:
     flags: int
     body: bytes
 
+    @property
+    def nft_kind(self) -> int:
+        return self.kind & 0xFF
+
     def packed(self, sequence: int) -> bytes:
         size = 16 + len(self.body)
         head = _HEADER.pack(size, self.kind, self.flags | REQUEST, sequence, 0)

@@ -218,6 +218,23 @@ def test_the_ledger_is_replaced_whole(world: World) -> None:
     assert commit(world, t.WriteLedger((longest,))).ledger == dict([longest])
 
 
+def test_what_there_is_nothing_to_do_for_is_no_error(world: World) -> None:
+    arming = v.ArmingSet("ddos", world.now_ns() - 1, None)
+    before = commit(world, *e.every_word(world.now_ns()), t.FlushChain("act"))
+    for operation in (
+        t.FlushChain("act"),
+        t.WakeTable(),
+        t.Load(e.MAP4),
+        t.Load(v.RegisteredMap(e.stage4({}))),
+        t.Arm(arming),
+        t.SetRules(v.Chain("act"), flush=True),
+    ):
+        state = commit(world, operation)
+        assert (state.chains, state.ledger) == (before.chains, before.ledger)
+    assert commit(world, t.WriteLedger(())).ledger == {}
+    assert commit(world, t.WriteLedger(())).ledger == {}
+
+
 def test_counters_start_at_zero(world: World) -> None:
     commit(world, t.CreateTable(), t.AddCounter("b"), t.AddCounter("a"))
     assert world.kernel.counters() == {"a": (0, 0), "b": (0, 0)}

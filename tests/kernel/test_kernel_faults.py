@@ -83,6 +83,15 @@ def test_a_refusal_is_noticed_though_its_answer_is_lost(real_world: RealWorld) -
     fresh.close()
 
 
+def test_a_map_that_does_not_hold_what_it_should_is_an_error(real_world: RealWorld) -> None:
+    held, promised = v.RegisteredMap(e.many4(10)), v.RegisteredMap(e.many4(12))
+    nothing = v.RegisteredMap(e.stage4({}))
+    commit(real_world, t.CreateTable(), t.AddSet(held), t.Load(held))
+    with pytest.raises(KernelError) as caught:
+        commit(real_world, t.Change(promised, removed=nothing, added=nothing))
+    assert caught.value.errno == errno.EIO
+
+
 def test_the_kernel_disarms_a_window_by_itself_and_never_late(real_world: RealWorld) -> None:
     ends_ns = real_world.now_ns() + 400_000_000
     arming = v.ArmingSet("ddos", ends_ns, None)
