@@ -162,20 +162,12 @@ class Daemon:
     def log(self) -> Path:
         return self.directory / "daemon.log"
 
-    @property
-    def running(self) -> bool:
-        return self.process.poll() is None
-
     def wait_ready(self, patience_s: float) -> float:
         """Seconds until socket and metrics answered. Raises LabError with its last log lines."""
         began = time.monotonic()
         while True:
             waited = time.monotonic() - began
-            if not self.running:
-                code = self.process.returncode
-                raise LabError(
-                    f"daemon: ended with exit code {code}; its last words:\n{self._said()}"
-                )
+            self.require_running()
             if self.socket_path.exists() and self._metrics_answer():
                 return waited
             if waited > patience_s:
@@ -183,6 +175,12 @@ class Daemon:
                     f"daemon: not ready after {patience_s:.0f} s; its last words:\n{self._said()}"
                 )
             time.sleep(0.02)
+
+    def require_running(self) -> None:
+        """Raises LabError with its last log lines when it has ended by itself."""
+        if self.process.poll() is not None:
+            code = self.process.returncode
+            raise LabError(f"daemon: ended with exit code {code}; its last words:\n{self._said()}")
 
     def kill(self) -> None:
         """As `kill -9` does: it gets no chance to tidy up."""

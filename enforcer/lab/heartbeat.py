@@ -21,6 +21,7 @@ from enforcer.lab.probes import Address
 
 INTERVAL_S = 0.02
 LAST_ECHO_S = 0.5
+ECHO_S = 0.1
 _BEAT = struct.Struct("!Q")
 
 
@@ -91,6 +92,15 @@ class Heart:
     def heard_since(self, instant: float) -> bool:
         """Whether a beat sent at or after `instant` was echoed."""
         return any(beat.echoed for beat in self.beats() if beat.sent_at >= instant)
+
+    def silent_at(self, instant: float) -> bool:
+        """Whether the beats sent lately, but long enough ago for an echo, were all lost."""
+        lately = [
+            beat.echoed
+            for beat in self.beats()
+            if instant - 3 * ECHO_S <= beat.sent_at <= instant - ECHO_S
+        ]
+        return bool(lately) and not any(lately)
 
     def _run(self) -> None:
         while not self._stop.wait(INTERVAL_S):
