@@ -177,7 +177,7 @@ class Scene:
 def scenes(draw: st.DrawFn, *hooks: str) -> Scene:
     world = draw(worlds())
     one = st.sampled_from(hooks).flatmap(lambda hook: packets(hook, world))
-    some = draw(st.lists(one, min_size=4, max_size=16))
+    some = draw(st.lists(one, min_size=8, max_size=24))
     ids = [a.id for a in world.activations] or ["a"]
     armed = draw(st.sets(st.sampled_from(ids), min_size=1))
     return Scene(world, tuple(some), frozenset(armed))
