@@ -42,7 +42,20 @@ class Silence:
     until: float | None
 
 
-def silences(beats: list[Beat]) -> list[Silence]:
+def silences(beats: list[Beat], join_s: float = 0.0) -> list[Silence]:
+    """The silences in order; those less than `join_s` apart are one."""
+    apart = _apart(beats)
+    found = apart[:1]
+    for silence in apart[1:]:
+        last = found[-1]
+        if last.until is not None and silence.from_ - last.until < join_s:
+            found[-1] = Silence(last.from_, silence.until)
+        else:
+            found.append(silence)
+    return found
+
+
+def _apart(beats: list[Beat]) -> list[Silence]:
     found: list[Silence] = []
     began: float | None = None
     for beat in beats:

@@ -208,8 +208,8 @@ def _judge_beats(stage: Stage, beating: Hearts, declared: tuple[Span, Span]) -> 
         title = f"unregistered IPv{family} sees it"
         stage.checks += checks.edges(f"ipv{family}", title, heart.beats(), declared)
     stage.checks += [
-        checks.steady("registered", "registered traffic", beating.registered.beats()),
-        checks.steady("transit", "transit traffic", beating.transit.beats()),
+        checks.steady("registered", "registered traffic", beating.registered.beats(), declared),
+        checks.steady("transit", "transit traffic", beating.transit.beats(), declared),
     ]
 
 

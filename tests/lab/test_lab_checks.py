@@ -68,13 +68,33 @@ def test_a_window_at_another_time_than_declared_is_wrong(held_back):
     assert not all(check.ok for check in found)
 
 
-def test_one_lost_beat_of_steady_traffic_is_wrong():
-    title = "steady transit, whole run"
-    assert checks.steady("t", "transit", beats()) == Check("steady-t", title, "0 lost of 200", True)
-    assert checks.steady("t", "transit", beats((100, 100.25))) == Check(
-        "steady-t", title, "1 lost of 200", False
+def test_silences_close_together_are_one_when_asked_for():
+    broken = beats((100, 110), (110.25, 110.75), (120, 130))
+    assert silences(broken, 0.3) == [Silence(100, 110.75), Silence(120, 130)]
+    assert len(silences(broken)) == 3
+    assert silences([]) == silences([], 0.3) == []
+
+
+def test_steady_traffic_that_loses_nothing_is_right():
+    assert checks.steady("t", "transit", beats(), WINDOWS) == Check(
+        "steady-t", "steady transit, whole run", "0 lost of 200", True
     )
-    assert not checks.steady("t", "transit", []).ok
+    assert not checks.steady("t", "transit", [], WINDOWS).ok
+
+
+@pytest.mark.parametrize(
+    ("lost", "value", "ok"),
+    [
+        ((110.5, 110.75), "1 lost of 200: 0.50 s after the end of lab-1 for 250 ms", True),
+        ((110.5, 111), "2 lost of 200: 0.50 s after the end of lab-1 for 500 ms", False),
+        ((105, 105.25), "1 lost of 200: 5.00 s after the start of lab-1 for 250 ms", False),
+        ((119.75, 120), "1 lost of 200: 0.25 s before the start of lab-2 for 250 ms", False),
+        ((139.75, 140), "1 lost of 200: 9.75 s after the end of lab-2 for ever", False),
+    ],
+)
+def test_steady_traffic_may_lose_only_what_the_exchange_of_a_qdisc_takes(lost, value, ok):
+    check = checks.steady("t", "transit", beats(lost), WINDOWS)
+    assert (check.value, check.ok) == (value, ok)
 
 
 TC = """\
