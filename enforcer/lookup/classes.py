@@ -74,14 +74,20 @@ def classify_nodes(tree: RadixTree) -> Classes:
     numbers: dict[tuple[Term, ...], int] = {}
     columns = [_node_terms(tree.registry, part, numbers) for part in (tree.v4, tree.v6)]
     classes = [class_of(terms) for terms in numbers]
-    order = sorted(range(len(classes)), key=lambda i: classes[i].id)
-    for one, other in pairwise(order):
-        if classes[one].id == classes[other].id:
-            raise PolicyError([Problem("registry", 0, 0, "", _collision(classes, one, other))])
+    order = order_by_id(classes)
     rank = np.zeros(len(classes), np.int32)
     rank[order] = np.arange(len(order), dtype=np.int32)
     v4, v6 = (rank[column] if len(column) else column for column in columns)
     return Classes(tuple(classes[i] for i in order), v4, v6)
+
+
+def order_by_id(classes: list[LookupClass]) -> list[int]:
+    """The places of the classes by id. Raises PolicyError when two of them share one."""
+    order = sorted(range(len(classes)), key=lambda i: classes[i].id)
+    for one, other in pairwise(order):
+        if classes[one].id == classes[other].id:
+            raise PolicyError([Problem("registry", 0, 0, "", _collision(classes, one, other))])
+    return order
 
 
 def _collision(classes: list[LookupClass], one: int, other: int) -> str:

@@ -61,7 +61,7 @@ __all__ = [
 ]
 
 # Large enough that numpy's cost per call vanishes, small enough to stay in the cache.
-_CHUNK_BYTES = 1 << 21
+_CHUNK_BYTES = 1 << 22
 _BOM = b"\xef\xbb\xbf"
 _SERVICE_LISTS = 65535
 _PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")

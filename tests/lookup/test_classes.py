@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 
-from enforcer.lookup.classes import class_of, classify_nodes, registered
+from enforcer.errors import PolicyError
+from enforcer.lookup.classes import class_of, classify_nodes, order_by_id, registered
 from enforcer.lookup.tables import LookupClass, Term
 from enforcer.lookup.tree import RadixTree
 from enforcer.policy.prefix import BITS, parse_service
@@ -52,6 +53,18 @@ def test_a_node_has_the_terms_that_a_scan_of_its_covering_prefixes_gives(drawn: 
             number = classes.of_family(family)[node] if node >= 0 else None
             terms = () if number is None else classes.classes[number].terms
             assert terms == drawn.terms(family, address)
+
+
+def test_two_classes_of_one_id_are_an_error_and_not_a_mix_up() -> None:
+    """Four thousand million ids: not seen yet, but what it would do is known."""
+    twins = [LookupClass(7, (ANY,)), LookupClass(5, (RANGE,)), LookupClass(7, (VPN, ANY))]
+    assert order_by_id(twins[:2]) == [1, 0]
+    with pytest.raises(PolicyError) as refused:
+        order_by_id(twins)
+    assert str(refused.value) == (
+        "registry: two lists of services get the same number 7 (call-centre; "
+        "freelancer udp/51820 esp then call-centre); change one of them a little"
+    )
 
 
 def test_a_class_keeps_its_id_for_good() -> None:
