@@ -82,7 +82,7 @@ class _Way:
                 if target is None:
                     return False
                 self.enter(target)
-                return True
+                return class_map.verdict == "goto"
             else:
                 self.act(s)
         return False
@@ -110,6 +110,8 @@ class _Way:
             self.packet = replace(packet, dscp=s.dscp)
         elif isinstance(s, v.SetPriority):
             self.packet = replace(packet, priority=s.major << 16 | s.minor)
+        elif isinstance(s, v.NoteClass):
+            self.packet = replace(packet, priority=s.class_id)
         else:
             assert isinstance(s, v.DropClass)
             self.packet = replace(packet, priority=0)

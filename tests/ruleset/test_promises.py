@@ -523,35 +523,72 @@ def test_4_a_class_map_knows_every_class_and_no_other(name: str) -> None:
     assert broken(with_container(replace(known, elements=more)), 4)
 
 
-def test_4_a_class_is_not_sent_to_the_chain_of_another() -> None:
-    known = class_map("mark.ddos.classes4")
-    (first, one), (second, other), *rest = known.elements
-    crossed = ((first, other), (second, one), *rest)
-    assert broken(with_container(replace(known, elements=crossed)), 4)
+SERVICE_CHAINS = sorted(c.name for c in GOOD.chains if c.name.startswith("services."))
 
 
-def _service_chains() -> list[str]:
-    return sorted(c.name for c in GOOD.chains if ".services" in c.name)
+def test_4_these_tests_see_classes_with_services() -> None:
+    assert len(SERVICE_CHAINS) == 4
 
 
-@pytest.mark.parametrize("name", _service_chains())
+@pytest.mark.parametrize("name", SERVICE_CHAINS)
 def test_4_no_service_of_a_class_is_forgotten(name: str) -> None:
     chain = GOOD.chain(name)
     assert chain is not None
-    for index, rule in enumerate(chain.rules):
-        if not isinstance(rule.statements[-1], v.Goto):
-            continue
+    for index in range(len(chain.rules)):
         fewer = chain.rules[:index] + chain.rules[index + 1 :]
         assert broken(with_chain(replace(chain, rules=fewer)), 4)
 
 
-@pytest.mark.parametrize("name", _service_chains())
+@pytest.mark.parametrize("name", SERVICE_CHAINS)
 def test_4_no_service_is_added_to_a_class(name: str) -> None:
     chain = GOOD.chain(name)
     assert chain is not None
-    target = chain.rules[0].statements[-1]
-    everything = v.Rule((v.Protocol(6), target))
-    assert broken(with_chain(replace(chain, rules=(everything, *chain.rules))), 4)
+    _, note, end = chain.rules[0].statements[-3:]
+    for matches in ((v.Protocol(6),), ()):
+        more = v.Rule((*matches, note, end))
+        assert broken(with_chain(replace(chain, rules=(more, *chain.rules))), 4)
+
+
+@pytest.mark.parametrize("name", SERVICE_CHAINS)
+@pytest.mark.parametrize("end", [v.Drop(), v.Accept(), v.SetMark(1), v.Goto("guard.ddos.new4")])
+def test_4_a_chain_of_services_notes_and_does_nothing_else(name: str, end: v.Statement) -> None:
+    chain = GOOD.chain(name)
+    assert chain is not None
+    bad = v.Rule((v.Protocol(1), end))
+    assert broken(with_chain(replace(chain, rules=(bad, *chain.rules))), 4)
+    assert broken(with_chain(replace(chain, rules=(*chain.rules, bad))), 4)
+    assert broken(edited(name, swapped(v.Return(), end)), 4)
+
+
+def test_4_a_service_is_noted_under_its_own_category() -> None:
+    first, second = (GOOD.chain(name) for name in SERVICE_CHAINS[:2])
+    assert first is not None
+    assert second is not None
+    crossed = replace(first, rules=second.rules)
+    assert broken(with_chain(crossed), 4)
+
+
+def test_4_the_map_of_services_knows_every_class_and_comes_back() -> None:
+    services = class_map("services")
+    assert broken(with_container(replace(services, elements=services.elements[1:])), 4)
+    stranger = (0xFFFF, services.elements[0][1])
+    assert broken(with_container(replace(services, elements=(*services.elements, stranger))), 4)
+    assert broken(with_container(replace(services, verdict="goto")), 4)
+    assert broken(without_container("services"), 4) or broken(without_container("services"), 5)
+
+
+def test_4_a_category_map_never_comes_back() -> None:
+    known = class_map("guard.ddos.classes4")
+    assert broken(with_container(replace(known, verdict="jump")), 4)
+
+
+def test_3d_a_hit_is_resolved_by_its_services_and_asked_again() -> None:
+    hit = GOOD.chain("guard.ddos.hit4")
+    assert hit is not None
+    for index in range(len(hit.rules)):
+        fewer = hit.rules[:index] + hit.rules[index + 1 :]
+        assert broken(with_chain(replace(hit, rules=fewer)), 3), index
+    assert broken(with_chain(replace(hit, rules=hit.rules[::-1])), 3)
 
 
 def test_4_a_registered_class_is_accepted_and_not_only_counted() -> None:
