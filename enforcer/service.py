@@ -27,10 +27,28 @@ from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
-from enforcer.ruleset.transaction import Arm
+from enforcer.ruleset.transaction import Arm, Change, Kernel, Load, Transaction
 
 # After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class HushedKernel:
+    """A kernel whose bulk loads the monitor does not hear: a million elements would be a million
+    events, at twenty times the cost of the load itself. The reconciliation reads back anyway.
+    """
+
+    def __init__(self, kernel: Kernel, monitor: Monitor) -> None:
+        self._kernel, self._monitor = kernel, monitor
+        self.read, self.generation = kernel.read, kernel.generation
+        self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
+
+    def commit(self, transaction: Transaction, now_ns: int) -> None:
+        if any(isinstance(op, Load | Change) for op in transaction.operations):
+            with self._monitor.deaf():
+                self._kernel.commit(transaction, now_ns)
+        else:
+            self._kernel.commit(transaction, now_ns)
 
 
 class Service:

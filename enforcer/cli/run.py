@@ -33,11 +33,12 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.kernel.events import Monitor
     from enforcer.kernel.nft import NftKernel
     from enforcer.observe.totals import Totals
-    from enforcer.service import Service
+    from enforcer.service import HushedKernel, Service
     from enforcer.sources.load import load_configuration
 
     log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
-    kernel, scraped = NftKernel(), NftKernel()
+    scraped, monitor = NftKernel(), Monitor()
+    kernel = HushedKernel(NftKernel(), monitor)
     daemon = Daemon(
         lambda: load_configuration(args.config),
         kernel,
@@ -47,7 +48,6 @@ def run(args: argparse.Namespace) -> int:
     )
     policy = daemon.config.policy
     _require_devices(policy, kernel.read().devices)
-    monitor = Monitor()
     control = _control_socket(run_dir())
     service = None
     try:

@@ -6,6 +6,7 @@ never make becomes `("unknown", name, raw)` or the kind `foreign`, so that it ne
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable
 from typing import Any
@@ -22,7 +23,7 @@ from enforcer.kernel.wire import (
     string,
 )
 from enforcer.policy.prefix import Family
-from enforcer.ruleset.lower import GOTO, Expr
+from enforcer.ruleset.lower import GOTO, JUMP, Expr
 from enforcer.ruleset.vocabulary import KEY_BYTES, NFPROTO, TABLE, Hook, HookName, KeyType
 
 Attributes = dict[int, memoryview]
@@ -53,7 +54,13 @@ def in_our_table(reply: Reply) -> Attributes | None:
 def rule(attrs: Attributes) -> tuple[Expr, ...]:
     if n.Rule.EXPRESSIONS not in attrs:
         return ()
-    return tuple(expression(entry) for _, entry in each_attribute(attrs[n.Rule.EXPRESSIONS]))
+    return _expressions(bytes(attrs[n.Rule.EXPRESSIONS]))
+
+
+@functools.lru_cache(maxsize=8192)
+def _expressions(raw: bytes) -> tuple[Expr, ...]:
+    """Most rules stay as they are from one read to the next: equal bytes are decoded once."""
+    return tuple(expression(entry) for _, entry in each_attribute(memoryview(raw)))
 
 
 def expression(entry: memoryview) -> Expr:
@@ -218,11 +225,14 @@ def _small(entry: Attributes) -> object:
     return _data(entry, n.Element.KEY)
 
 
+_CLASS_VERDICTS = {GOTO: "goto", JUMP: "jump"}
+
+
 def _class(entry: Attributes) -> object:
     class_id = struct.unpack("=I", _data(entry, n.Element.KEY))[0]
     code, chain = verdict(attributes(entry[n.Element.DATA])[n.DATA_VERDICT])
-    # Another verdict than goto is kept apart from what we would have put there.
-    return (class_id, chain) if code == GOTO else (class_id, code, chain)
+    # Another verdict than ours is kept apart from what we would have put there.
+    return (class_id, _CLASS_VERDICTS.get(code, code), chain)
 
 
 def _armed(entry: Attributes) -> object:

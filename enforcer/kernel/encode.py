@@ -26,7 +26,7 @@ from enforcer.kernel.wire import (
 )
 from enforcer.policy.prefix import FAMILIES, Family
 from enforcer.ruleset import transaction as t
-from enforcer.ruleset.lower import RETURN, Expr, lower_rule
+from enforcer.ruleset.lower import GOTO, JUMP, RETURN, Expr, lower_rule
 from enforcer.ruleset.vocabulary import (
     KEY_BYTES,
     LEDGER_CHAIN,
@@ -210,8 +210,9 @@ def _add_set(operation: t.AddSet, now_ns: int) -> list[Message]:
     if isinstance(container, SmallSet):
         entries = [_entry(key_bytes) for key_bytes in container.elements]
     elif isinstance(container, ClassMap):
+        code = GOTO if container.verdict == "goto" else JUMP
         entries = [
-            _entry(struct.pack("=I", class_id), nested(n.Element.DATA, _verdict(-4, chain)))
+            _entry(struct.pack("=I", class_id), nested(n.Element.DATA, _verdict(code, chain)))
             for class_id, chain in container.elements
         ]
     return [made, *_small_elements(n.Msg.NEW_ELEMENT, container.name, entries)]

@@ -49,7 +49,7 @@ class FakeSet:
         if self.kind == "small":
             elements = frozenset(self.elements)
         elif self.kind == "classes":
-            elements = frozenset(self.elements.items())
+            elements = frozenset((key, *target) for key, target in self.elements.items())
         elif self.kind == "armed":
             elements = frozenset(
                 (family, ends_ns - now_ns, timeout_ns)
@@ -77,7 +77,7 @@ class FakeTable:
                 found.update(map(_reference, rule))
         for each in self.sets.values():
             if each.kind == "classes":
-                found.update(("chain", chain) for chain in each.elements.values())
+                found.update(("chain", chain) for _, chain in each.elements.values())
         return found
 
     def apply(self, operation: t.Operation, situation: Situation) -> None:
@@ -94,7 +94,7 @@ class FakeTable:
         if isinstance(made, SmallSet):
             new.elements = dict.fromkeys(made.elements)
         elif isinstance(made, ClassMap):
-            new.elements = dict(made.elements)
+            new.elements = {key: (made.verdict, chain) for key, chain in made.elements}
             refuse(any(chain not in self.hooks for _, chain in made.elements), errno.ENOENT)
         refuse(len(new.elements) > new.size, errno.ENFILE)
 

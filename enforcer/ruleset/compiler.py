@@ -1,7 +1,8 @@
 """Policy, active windows and the compiled registry → the Ruleset of one instant.
 
 In: values, among them which devices exist. Out: everything of ours that should be in the kernel.
-Outside windows that is the registered maps and nothing that touches a packet. Windows are compiled
+Outside windows that is the registered maps (and chains for their services, which
+nothing calls). Windows are compiled
 one beside the other: opening or closing one never changes another's chains.
 """
 
@@ -16,6 +17,7 @@ from enforcer.policy.model import Activation, Policy, Reserve
 from enforcer.ruleset.guard import guard_part
 from enforcer.ruleset.mark import mark_part
 from enforcer.ruleset.measures import Part
+from enforcer.ruleset.registered import services_part
 from enforcer.ruleset.reserve import reserve_part, shaper
 from enforcer.ruleset.vocabulary import (
     ArmingSet,
@@ -78,7 +80,9 @@ def compile_ruleset(
         if window_parts:
             containers.append(arming_set(policy, activation))
             parts += window_parts
-    chains = tuple(chain for part in parts for chain in part.chains)
+    service_chains, service_map = services_part(tables)
+    containers += service_map
+    chains = (*service_chains, *(chain for part in parts for chain in part.chains))
     containers += [container for part in parts for container in part.containers]
     counters = {
         s.counter

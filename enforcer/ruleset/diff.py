@@ -103,8 +103,10 @@ class _Difference:
         there, wanted = self.state.sets[name], self.containers.get(name)
         if wanted is None or there.kind != _KIND[type(wanted)] or there.size != wanted.size:
             return False
-        if isinstance(wanted, v.SmallSet | v.ClassMap):
+        if isinstance(wanted, v.SmallSet):
             return there.elements == frozenset(wanted.elements)
+        if isinstance(wanted, v.ClassMap):
+            return there.elements == frozenset((c, wanted.verdict, n) for c, n in wanted.elements)
         return True
 
     def _chain_fits(self, name: str) -> bool:

@@ -15,6 +15,7 @@ from enforcer.policy.model import Activation, Estate, Policy
 from enforcer.policy.prefix import BITS, PROTOCOLS, Family, Prefix
 from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.paths import Step
+from enforcer.ruleset.registered import SERVICES, category_ids, hit_rules, service_classes
 
 Condition = frozenset[v.Statement]
 
@@ -155,10 +156,16 @@ def _looks_up(case: Case, rule: v.Rule, family: Family, takes: set[v.TakeClass])
     """The rule asks for nothing but the stage, and hands every hit to a class map."""
     match rule.statements:
         case (v.IsFamily(asked), v.TakeClass() as take, v.Jump(target)):
-            hit = case.ruleset.chain(target)
-            first = hit.rules[0].statements if hit and hit.rules else ()
-            by_class = len(first) == 1 and isinstance(first[0], v.ByClass)
-            return asked == family and take in takes and by_class
+            return asked == family and take in takes and _resolves(case, target)
+    return False
+
+
+def _resolves(case: Case, hit_name: str) -> bool:
+    """The chain hands every class to its category, those with services by way of their chains."""
+    hit = case.ruleset.chain(hit_name)
+    match hit.rules[0].statements if hit and hit.rules else ():
+        case (v.ByClass(name),) if hit and name != SERVICES and name in case.class_maps:
+            return hit.rules == hit_rules(case.tables, name)
     return False
 
 
@@ -177,59 +184,97 @@ def _passes(case: Case, rule: v.Rule, family: Family) -> list[Prefix]:
 
 
 def class_violations(case: Case) -> list[str]:
-    """Promise 4: each class map knows each class, and admits just what the class is for.
+    """Promise 4: each class ends in its categories, and admits just what the class is for.
 
     Admitting less would drop registered traffic, admitting more would mark other people's.
     """
     found = []
+    ids = category_ids(case.tables)
+    wanted = set(ids.values())
     for name, class_map in sorted(case.class_maps.items()):
+        if name == SERVICES:
+            found += _service_violations(case, class_map, ids)
+            continue
         chains = dict(class_map.elements)
-        for c in case.tables.classes:
-            target = case.ruleset.chain(chains.pop(c.id, ""))
-            if target is None:
-                found.append(f"promise 4: map {name} does not know class {c.id:08x}")
-            elif _admitted(case, target) != _registered(c):
-                found.append(f"promise 4: map {name} does not admit just what class {c.id:08x} is")
-        found += [f"promise 4: map {name} knows a stranger, {key:08x}" for key in sorted(chains)]
-    if case.class_maps:
-        ids = np.array([c.id for c in case.tables.classes], np.uint32)
-        for stage in case.tables.stages:
-            if not np.isin(stage.classes, ids).all():
-                found.append(f"promise 4: stage {stage.family}-{stage.length} has unknown classes")
+        if class_map.verdict != "goto" or set(chains) != wanted:
+            found.append(f"promise 4: map {name} does not know just the categories there are")
+        for key, target in sorted(chains.items()):
+            chain = case.ruleset.chain(target)
+            if chain is None or not accepts_all(chain):
+                found.append(f"promise 4: map {name} does not accept category {key:08x}")
+    if service_classes(case.tables) and SERVICES not in case.class_maps:
+        found.append(f"promise 4: there is no map {SERVICES}")
+    ids_known = np.array([c.id for c in case.tables.classes], np.uint32)
+    for stage in case.tables.stages:
+        if not np.isin(stage.classes, ids_known).all():
+            found.append(f"promise 4: stage {stage.family}-{stage.length} has unknown classes")
     return found
 
 
-def _registered(c: LookupClass) -> set[Condition]:
-    """What a packet must be to be registered by the class; either port counts."""
-    conditions: set[Condition] = set()
+def _service_violations(case: Case, services: v.ClassMap, ids: dict[str, int]) -> list[str]:
+    """The chains of services note the first term that fits, or wipe the note out; nothing else."""
+    found = []
+    chains = dict(services.elements)
+    if services.verdict != "jump":
+        found.append(f"promise 4: map {SERVICES} does not come back")
+    for c in service_classes(case.tables):
+        chain = case.ruleset.chain(chains.pop(c.id, ""))
+        if chain is None:
+            found.append(f"promise 4: map {SERVICES} does not know class {c.id:08x}")
+        elif chain.hook or _notes(chain) != _registered(c, ids):
+            found.append(f"promise 4: {chain.name} does not admit just what class {c.id:08x} is")
+    return found + [f"promise 4: map {SERVICES} knows a stranger, {k:08x}" for k in sorted(chains)]
+
+
+Note = tuple[Condition, int]
+
+
+def _registered(c: LookupClass, ids: dict[str, int]) -> list[set[Note]]:
+    """Term by term: what a packet must be, and the category's class; either port counts."""
+    terms: list[set[Note]] = []
     for term in c.terms:
-        if not term.services:
-            conditions.add(frozenset())
+        category = ids[term.category]
+        notes: set[Note] = set() if term.services else {(frozenset(), category)}
         for service in term.services:
             protocol = v.Protocol(service.protocol)
             if service.first_port is None or service.last_port is None:
-                conditions.add(frozenset({protocol}))
+                notes.add((frozenset({protocol}), category))
                 continue
             for port in (
                 v.PortIn("dport", service.first_port, service.last_port),
                 v.PortIn("sport", service.first_port, service.last_port),
             ):
-                conditions.add(frozenset({protocol, port}))
-    return conditions
+                notes.add((frozenset({protocol, port}), category))
+        terms.append(notes)
+    return _by_category(terms)
 
 
-def _admitted(case: Case, chain: v.Chain) -> set[Condition]:
-    """What a packet must be to be accepted in the chain or in one that it points at."""
-    if accepts_all(chain):
-        return {frozenset()}
-    conditions: set[Condition] = set()
-    for rule in chain.rules:
-        *matches, last = rule.statements
-        target = case.ruleset.chain(last.chain) if isinstance(last, v.Goto) else None
-        if target is None or not accepts_all(target):
-            break
-        conditions.add(frozenset(matches))
-    return conditions
+def _by_category(terms: list[set[Note]]) -> list[set[Note]]:
+    """Neighbouring terms of one category as one: their order changes nothing."""
+    merged: list[set[Note]] = []
+    for notes in terms:
+        if merged and {i for _, i in merged[-1]} == {i for _, i in notes}:
+            merged[-1] = merged[-1] | notes
+        else:
+            merged.append(notes)
+    return merged
+
+
+def _notes(chain: v.Chain) -> list[set[Note]] | None:
+    """What the chain notes, in order; None when it does anything else."""
+    *noting, last = chain.rules or (v.Rule(()),)
+    if last.statements != (v.DropClass(),):
+        return None
+    found: list[set[Note]] = []
+    for rule in noting:
+        match rule.statements:
+            case (*matches, v.NoteClass(class_id), v.Return()) if all(
+                isinstance(s, v.Protocol | v.PortIn) for s in matches
+            ):
+                found.append({(frozenset(matches), class_id)})
+            case _:
+                return None
+    return _by_category(found)
 
 
 def accepts_all(chain: v.Chain) -> bool:

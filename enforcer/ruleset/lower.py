@@ -132,6 +132,7 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
     v.Armed: lambda s: (("meta", META_NFPROTO, _REG), ("lookup", s.set_name, _REG)),
     v.TakeClass: _take_class,
     v.ByClass: lambda s: (("meta", META_PRIORITY, _REG), ("lookup_map", s.map_name, _REG, 0)),
+    v.NoteClass: lambda s: _set_meta(META_PRIORITY, s.class_id),
     v.DropClass: lambda s: _set_meta(META_PRIORITY, 0),
     v.Count: lambda s: (("counter", s.counter),),
     v.SetMark: lambda s: _set_meta(META_MARK, s.fwmark),

@@ -21,10 +21,11 @@ from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.dropping import Case, armed_windows, class_violations, drop_violations
 from enforcer.ruleset.measures import LIFELINE, UNREGISTERED, parse_counter
 from enforcer.ruleset.paths import Step, steps
+from enforcer.ruleset.registered import service_chain, service_classes
 
 CHANGES = (v.SetMark, v.SetDscp, v.SetPriority)
-ACTING = (*CHANGES, v.TakeClass, v.DropClass, v.Drop)
-WORDS = (*v.MATCHES, v.ByClass, v.DropClass, v.Count, *CHANGES)
+ACTING = (*CHANGES, v.TakeClass, v.NoteClass, v.DropClass, v.Drop)
+WORDS = (*v.MATCHES, v.ByClass, v.NoteClass, v.DropClass, v.Count, *CHANGES)
 VERDICT_WORDS = (v.Jump, v.Goto, v.Accept, v.Return, v.Drop)
 _WITH_PORTS = {v.Protocol(PROTOCOLS[name]) for name in PORT_PROTOCOLS}
 
@@ -76,10 +77,11 @@ def _places(policy: Policy, active: dict[str, Activation]) -> dict[str, Place]:
 
 
 def _inert(case: Case, places: dict[str, Place]) -> list[str]:
-    """1: nothing hooked, no chain, without a window that asks for it."""
+    """1: nothing hooked, no chain but those of the registry, without a window that asks for it."""
     found = []
+    of_registry = {service_chain(c.id) for c in service_classes(case.tables)}
     for chain in case.ruleset.chains:
-        if not case.active:
+        if not case.active and (chain.hook or chain.name not in of_registry):
             found.append(f"promise 1: chain {chain.name} outside windows")
         elif chain.hook:
             _, name, device = places.get(chain.name, ("", "", None))

@@ -2,7 +2,8 @@
 
 In: the compiled registry (`Tables`), which side of the packet to look at, and what to do for a
 category. Out: the rules that look up, and the chains and maps behind them. One lookup answers both
-"registered?" and "which category?"; a class with services asks for the protocol and the ports.
+"registered?" and "which category?"; a class with services asks for the protocol and the ports, in
+chains that all windows share, so that opening a window costs the same whatever the registry says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from enforcer.lookup.classes import class_of
 from enforcer.lookup.tables import LookupClass, Tables, Term
 from enforcer.policy.prefix import Family, Service
 from enforcer.ruleset.vocabulary import (
@@ -19,9 +21,9 @@ from enforcer.ruleset.vocabulary import (
     ClassMap,
     Container,
     DropClass,
-    Goto,
     IsFamily,
     Jump,
+    NoteClass,
     PortIn,
     Protocol,
     RegisteredMap,
@@ -43,29 +45,72 @@ class RegisteredLookup:
     maps: tuple[Container, ...] = ()
 
 
-def categories_of(tables: Tables, family: Family) -> tuple[str, ...]:
-    """The categories that a lookup of this family can end in, sorted."""
-    if not tables.of_family(family):
-        return ()
-    return tuple(sorted({term.category for c in tables.classes for term in c.terms}))
+SERVICES = "services"
 
 
-def _service_rules(service: Service, chain: str) -> list[Rule]:
-    """Either port counts: the end point may have opened the flow or have been called."""
-    goto = Goto(chain)
-    if service.first_port is None or service.last_port is None:
-        return [Rule((Protocol(service.protocol), goto))]
-    first, last = service.first_port, service.last_port
-    return [
-        Rule((Protocol(service.protocol), PortIn("dport", first, last), goto)),
-        Rule((Protocol(service.protocol), PortIn("sport", first, last), goto)),
-    ]
+def category_ids(tables: Tables) -> dict[str, int]:
+    """The class of each category for any service: what a class with services resolves to."""
+    plain = {c.terms[0].category: c.id for c in tables.classes if not c.terms[0].services}
+    named = {term.category for c in tables.classes for term in c.terms}
+    return {
+        category: plain.get(category) or class_of((Term(category),)).id
+        for category in sorted(named)
+    }
 
 
-def _term_rules(term: Term, chain: str) -> list[Rule]:
+# --- classes with services: resolved once for all measures and windows ---------------------------
+
+
+def service_classes(tables: Tables) -> tuple[LookupClass, ...]:
+    """The classes that ask for a service before anything else."""
+    return tuple(c for c in tables.classes if c.terms[0].services)
+
+
+def service_chain(class_id: int) -> str:
+    return f"services.{class_id:08x}"
+
+
+def services_part(tables: Tables) -> tuple[tuple[Chain, ...], tuple[Container, ...]]:
+    """A chain for each class with services, and the map that jumps there.
+
+    They belong to the registry, not to a window: loaded with it, hooked nowhere, reached from the
+    hit chains of armed windows only. Each turns the note into the class of a category, or wipes it.
+    """
+    classes = service_classes(tables)
+    if not classes:
+        return (), ()
+    ids = category_ids(tables)
+    chains = tuple(
+        Chain(
+            service_chain(c.id),
+            (
+                *(rule for term in c.terms for rule in _term_rules(term, ids[term.category])),
+                Rule((DropClass(),)),
+            ),
+        )
+        for c in classes
+    )
+    elements = tuple((c.id, service_chain(c.id)) for c in classes)
+    return chains, (ClassMap(SERVICES, elements, "jump"),)
+
+
+def _term_rules(term: Term, category_id: int) -> list[Rule]:
+    note = (NoteClass(category_id), Return())
     if not term.services:
-        return [Rule((Goto(chain),))]
-    return [rule for service in term.services for rule in _service_rules(service, chain)]
+        return [Rule(note)]
+    return [Rule((*m, *note)) for service in term.services for m in _service_matches(service)]
+
+
+def _service_matches(service: Service) -> list[tuple[Statement, ...]]:
+    """Either port counts: the end point may have opened the flow or have been called."""
+    protocol = Protocol(service.protocol)
+    if service.first_port is None or service.last_port is None:
+        return [(protocol,)]
+    first, last = service.first_port, service.last_port
+    return [(protocol, PortIn("dport", first, last)), (protocol, PortIn("sport", first, last))]
+
+
+# --- the lookup of one measure of one window ------------------------------------------------------
 
 
 def registered_lookup(
@@ -86,15 +131,6 @@ def registered_lookup(
     if not stages:
         return RegisteredLookup()
     hit, class_map = f"{owner}.hit{family}", f"{owner}.classes{family}"
-
-    def action_chain(category: str) -> str:
-        return f"{owner}.ip{family}.{category}"
-
-    def class_chain(c: LookupClass) -> str:
-        first = c.terms[0]
-        asks = f"{owner}.services{family}.{c.id:08x}"
-        return asks if first.services else action_chain(first.category)
-
     rules = tuple(
         Rule(
             (
@@ -106,19 +142,23 @@ def registered_lookup(
         for side in sides
         for stage in stages
     )
-    chains = [
-        Chain(action_chain(c), (_action(act(family, c)),)) for c in categories_of(tables, family)
-    ]
-    for c in tables.classes:
-        if c.terms[0].services:
-            asked = [
-                rule for term in c.terms for rule in _term_rules(term, action_chain(term.category))
-            ]
-            chains.append(Chain(class_chain(c), (*asked, Rule((DropClass(),)))))
-    # A class that the map does not know cannot be (promises check it), and would be let go.
-    chains.append(Chain(hit, (Rule((ByClass(class_map),)), Rule((DropClass(), Return())))))
-    elements = tuple((c.id, class_chain(c)) for c in tables.classes)
-    return RegisteredLookup(rules, tuple(chains), (ClassMap(class_map, elements),))
+    ids = category_ids(tables)
+    chains = {c: Chain(f"{owner}.ip{family}.{c}", (_action(act(family, c)),)) for c in ids}
+    elements = tuple((ids[c], chain.name) for c, chain in chains.items())
+    return RegisteredLookup(
+        rules,
+        (*chains.values(), Chain(hit, hit_rules(tables, class_map))),
+        (ClassMap(class_map, elements),),
+    )
+
+
+def hit_rules(tables: Tables, class_map: str) -> tuple[Rule, ...]:
+    """To the category's chain at once; a class with services is resolved and asked again. What is
+    registered, but not for this packet's service, returns without a note.
+    """
+    by_category = Rule((ByClass(class_map),))
+    services = (Rule((ByClass(SERVICES),)), by_category) if service_classes(tables) else ()
+    return (by_category, *services, Rule((DropClass(), Return())))
 
 
 def _action(statements: tuple[Statement, ...]) -> Rule:

@@ -64,6 +64,7 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.Armed: lambda s: f"meta nfproto @{s.set_name}",
     v.TakeClass: _take_class,
     v.ByClass: lambda s: f"meta priority vmap @{s.map_name}",
+    v.NoteClass: lambda s: f"meta priority set {class_id(s.class_id)}",
     v.DropClass: lambda s: "meta priority set 0:0",
     v.Count: lambda s: f'counter name "{s.counter}"',
     v.SetMark: lambda s: f"meta mark set {s.fwmark:#010x}",
@@ -113,7 +114,7 @@ def _small(s: v.SmallSet) -> list[str]:
 
 
 def _classes(m: v.ClassMap) -> list[str]:
-    parts = [f"{class_id(key)} : goto {chain}" for key, chain in m.elements]
+    parts = [f"{class_id(key)} : {m.verdict} {chain}" for key, chain in m.elements]
     return [f"map {m.name} {{", "type classid : verdict", f"size {m.size}", *_elements(parts)]
 
 

@@ -39,9 +39,9 @@ class SetState:
     """A set or map as the kernel holds it.
 
     `kind` is `small`, `classes`, `armed`, `registered` or `foreign` (a shape we never make).
-    `elements`: packed keys for `small`; `(class id, chain)` for `classes`; `(family, remaining
-    nanoseconds, declared timeout in nanoseconds)` for `armed`, expired ones left out; empty for
-    `registered`, whose content is named by the ledger.
+    `elements`: packed keys for `small`; `(class id, verdict, chain)` for `classes`; `(family,
+    remaining nanoseconds, declared timeout in nanoseconds)` for `armed`, expired ones left out;
+    empty for `registered`, whose content is named by the ledger.
     """
 
     kind: str

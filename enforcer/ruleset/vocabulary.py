@@ -127,6 +127,13 @@ class ByClass:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteClass:
+    """`meta priority set cfac:bf79`: another class in the note, that of a category."""
+
+    class_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class DropClass:
     """`meta priority set 0:0`: the note is wiped out."""
 
@@ -204,6 +211,7 @@ Match = (
 )
 Action = (
     ByClass
+    | NoteClass
     | DropClass
     | Count
     | SetMark
@@ -289,10 +297,11 @@ class SmallSet:
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
-    """A verdict map from class id to the chain that acts for it: `goto` each."""
+    """A verdict map from class id to a chain: `goto` each, or `jump` each."""
 
     name: str
     elements: tuple[tuple[int, str], ...]
+    verdict: Literal["goto", "jump"] = "goto"
 
     @property
     def size(self) -> int:

@@ -43,6 +43,7 @@ LIFELINES4 = v.SmallSet("lifelines4-24", "ipv4_addr", (b"\xc0\0\2\0", b"\xc6\x33
 LIFELINES6 = v.SmallSet("lifelines6-48", "ipv6_addr", (NET6,))
 PORTS = v.SmallSet("services.vpn.udp", "inet_service", (b"\x01\xf4", b"\x11\x94", b"\xca\x6c"))
 CLASSES = v.ClassMap("mark.ddos.classes4", ((7, "act"), (0x12345678, "act")))
+SERVICES = v.ClassMap("services", ((9, "act"),), "jump")
 COUNTER = "guard/ddos/held_back/ip4/unregistered"
 
 MATCHES: tuple[v.Match, ...] = (
@@ -73,6 +74,8 @@ MATCHES: tuple[v.Match, ...] = (
 )
 ACTIONS: tuple[v.Action, ...] = (
     v.ByClass(CLASSES.name),
+    v.ByClass(SERVICES.name),
+    v.NoteClass(0xCFACBF79),
     v.DropClass(),
     v.Count(COUNTER),
     v.SetMark(0x51),
@@ -117,7 +120,15 @@ def every_word(now_ns: int) -> tuple[t.Operation, ...]:
     """Operations that make a table with every word in it, armed for an hour."""
     arming = v.ArmingSet("ddos", now_ns + 60 * MINUTE_NS, None)
     chains = WORD_CHAINS
-    containers: tuple[v.Container, ...] = (MAP4, MAP6, LIFELINES4, LIFELINES6, PORTS, CLASSES)
+    containers: tuple[v.Container, ...] = (
+        MAP4,
+        MAP6,
+        LIFELINES4,
+        LIFELINES6,
+        PORTS,
+        CLASSES,
+        SERVICES,
+    )
     return (
         t.CreateTable(),
         *(t.AddChain(chain.name, chain.hook) for chain in chains),

@@ -44,7 +44,12 @@ def test_every_word_is_read_back_as_it_was_said(world: World) -> None:
     assert (arming.kind, {each[0] for each in arming.elements}) == ("armed", {4, 6})
     small = {s.name: t.SetState("small", s.size, frozenset(s.elements)) for s in SMALL}
     assert state.sets == small | {
-        e.CLASSES.name: t.SetState("classes", e.CLASSES.size, frozenset(e.CLASSES.elements)),
+        **{
+            m.name: t.SetState(
+                "classes", m.size, frozenset((key, m.verdict, chain) for key, chain in m.elements)
+            )
+            for m in (e.CLASSES, e.SERVICES)
+        },
         e.MAP4.name: t.SetState("registered", e.MAP4.size),
         e.MAP6.name: t.SetState("registered", e.MAP6.size),
     }
@@ -172,7 +177,7 @@ def test_a_window_that_is_over_is_never_armed(world: World, left_ns: int) -> Non
 def test_a_table_is_taken_down_in_the_order_of_its_references(world: World) -> None:
     commit(world, *e.every_word(world.now_ns()))
     names = [chain.name for chain in e.WORD_CHAINS]
-    sets = [s.name for s in (*SMALL, e.CLASSES, e.MAP4, e.MAP6)]
+    sets = [s.name for s in (*SMALL, e.CLASSES, e.SERVICES, e.MAP4, e.MAP6)]
     state = commit(
         world,
         *(t.FlushChain(name) for name in names),

@@ -75,7 +75,7 @@ def test_sets_and_chains_of_others_are_told_apart(real_world: RealWorld) -> None
     state = real_world.kernel.read()
     kinds = {name: state.sets[name].kind for name in ("ranges", "pairs", "grown", "marks")}
     assert kinds == dict.fromkeys(kinds, "foreign")
-    assert state.sets["jumps"].elements == {(7, -3, "act"), (8, 0, None)}
+    assert state.sets["jumps"].elements == {(7, "jump", "act"), (8, 0, None)}
     assert state.sets["forever"].elements == {(4, 1 << 62, 1 << 62)}
     assert state.counters == {e.COUNTER}
     for name in ("drops", "nat", "input", "both"):
