@@ -57,6 +57,7 @@ class Daemon:
         self._retired: frozenset[str] = frozenset()
         self._drift_repairs = self._violations = 0
         self._problem: str | None = None
+        self._distrust = False
 
     @property
     def config(self) -> Configuration:
@@ -103,7 +104,12 @@ class Daemon:
             settled=self._settled,
             loaded=self._held,
             retire=self._retired,
+            distrust=self._distrust,
         )
+
+    def distrust(self) -> None:
+        """Somebody else has touched elements of ours: the next step loads the registry anew."""
+        self._distrust = True
 
     def _retire(self, outcome: Outcome, now: datetime) -> Outcome:
         """Takes the totals of closed windows over, then lets their counters go."""
@@ -129,6 +135,7 @@ class Daemon:
         self._last = outcome
         if outcome.result != "failed":
             self._settled = outcome.desired
+            self._distrust = False
             self._held = {stage.digest: stage for stage in self._tables.stages}
 
     def _new_day(self, now: datetime) -> None:

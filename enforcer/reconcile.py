@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from enforcer.errors import KernelError, PromiseError
@@ -78,8 +78,13 @@ def reconcile(
     settled: Ruleset | None,
     loaded: Mapping[str, Stage],
     retire: frozenset[str] = frozenset(),
+    distrust: bool = False,
 ) -> Outcome:
-    """Brings the kernel to what is wanted. `settled` is what it held after the last success."""
+    """Brings the kernel to what is wanted. `settled` is what it held after the last success.
+
+    With `distrust` the registered maps are loaded anew, whatever the ledger says of them: somebody
+    else has touched elements, and a lost one would have guard hold back registered traffic.
+    """
     done: list[Operation] = []
     drift = False
     error: KernelError | None = None
@@ -92,6 +97,8 @@ def reconcile(
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
             state = kernel.read()
+            if distrust and not done:
+                state = replace(state, ledger={})
             active = _armable(wanted, state)
             desired, violations = _checked(wanted, active, state)
             change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)

@@ -159,6 +159,8 @@ class Service:
         if not events:
             return
         first = events[0]
+        if any(e.kind == "overflow" or "element" in e.detail for e in events):
+            self._daemon.distrust()
         outcome = self.step(f"{first.kind} {first.detail}".strip())
         if outcome.drift:
             log.warning("drift", by=first.program or "", pid=first.pid or 0, what=first.detail)

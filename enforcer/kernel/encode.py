@@ -136,10 +136,11 @@ def _create_table(_: t.CreateTable, now_ns: int) -> list[Message]:
     return [table, *_add_chain(t.AddChain(LEDGER_CHAIN, None), now_ns)]
 
 
-def _add_chain(operation: t.AddChain, now_ns: int) -> list[Message]:
+def _add_chain(operation: t.AddChain, now_ns: int, *, exclusive: bool = True) -> list[Message]:
     hook = [] if operation.hook is None else _hook(operation.hook)
     names = text(n.Chain.TABLE, TABLE), text(n.Chain.NAME, operation.name)
-    return [nftables(n.Msg.NEW_CHAIN, CREATE | EXCLUSIVE, *names, *hook)]
+    flags = CREATE | EXCLUSIVE if exclusive else CREATE
+    return [nftables(n.Msg.NEW_CHAIN, flags, *names, *hook)]
 
 
 def _hook(hook: Hook) -> list[bytes]:
@@ -166,7 +167,9 @@ def _write_ledger(operation: t.WriteLedger, now_ns: int) -> list[Message]:
     # A digest is the comment of a rule that nothing reaches: it can be replaced in the same
     # transaction as the elements it names, and `nft list` shows it.
     nothing: tuple[Expr, ...] = (("verdict", RETURN, None),)
-    return [_flush_rules(LEDGER_CHAIN)] + [
+    # The chain again, in case somebody has deleted just it.
+    made = _add_chain(t.AddChain(LEDGER_CHAIN, None), now_ns, exclusive=False)
+    return [*made, _flush_rules(LEDGER_CHAIN)] + [
         _rule(LEDGER_CHAIN, nothing, n.comment(f"{name} {digest}"))
         for name, digest in operation.entries
     ]

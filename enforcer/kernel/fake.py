@@ -100,6 +100,8 @@ class FakeKernel:
         if transaction.generation != self._generation and transaction.netfilter:
             raise kernel_error("commit", errno.ERESTART)
         shapers, table = dict(self._shapers), copy.deepcopy(self._table)
+        if table is not None:
+            table.woken = False
         for shaping in (op for op in transaction.shaping if isinstance(op, t.AddShaper)):
             self._shape(shaping, shapers)
         # As in the kernel, an added shaper stays when the batch after it is refused.

@@ -68,6 +68,7 @@ class FakeTable:
     sets: dict[str, FakeSet] = field(default_factory=dict)
     counters: dict[str, tuple[int, int]] = field(default_factory=dict)
     ledger: tuple[tuple[str, str], ...] = ()
+    woken: bool = False
 
     def references(self) -> set[tuple[str, str]]:
         """What rules and class maps refer to, as (`chain`, `set` or `counter`, name)."""
@@ -86,6 +87,7 @@ class FakeTable:
 
     def _wake(self, operation: t.WakeTable, situation: Situation) -> None:
         self.dormant = False
+        self.woken = True
 
     def _add_set(self, operation: t.AddSet, situation: Situation) -> None:
         made = operation.container
@@ -139,6 +141,8 @@ class FakeTable:
         hook = operation.hook
         gone = hook is not None and hook.device is not None and hook.device not in situation.devices
         refuse(gone, errno.ENODEV)
+        # As the kernel does: not both in one batch.
+        refuse(hook is not None and self.woken, errno.EINVAL)
         self.hooks[operation.name] = hook
 
     def _set_rules(self, operation: t.SetRules, situation: Situation) -> None:
@@ -168,6 +172,7 @@ class FakeTable:
         del self.hooks[operation.name]
 
     def _write_ledger(self, operation: t.WriteLedger, situation: Situation) -> None:
+        self.hooks.setdefault(LEDGER_CHAIN, None)
         self.ledger = operation.entries
 
     def _find(self, name: str) -> FakeSet:

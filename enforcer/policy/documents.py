@@ -50,6 +50,12 @@ _PERCENT_PATTERN = r"^\d{1,3}(\.\d+)? ?%$"
 Sentence = Annotated[str, PlainValidator(values.sentence), WithJsonSchema({"type": "string"})]
 Name = Annotated[str, PlainValidator(values.name), _text("^[a-z][a-z0-9-]{0,31}$", "core")]
 Identifier = Annotated[str, PlainValidator(values.identifier), _text(_ID_PATTERN, "edge-1")]
+WindowId = Annotated[
+    str, PlainValidator(values.window_id), _text(_ID_PATTERN.replace(".", ""), "ddos-2026-12-01")
+]
+Category = Annotated[
+    str, PlainValidator(values.category), _text("^[a-z][a-z0-9-]{0,31}$", "freelancer")
+]
 Interface = Annotated[str, PlainValidator(values.interface), _text('^[^\\s/:"*]{1,15}$', "wan0")]
 PrefixText = Annotated[Prefix, PlainValidator(_prefix), _text("/[0-9]+$", "203.0.113.0/28")]
 ServiceText = Annotated[Service, PlainValidator(_service), _text("^[a-z]+", "udp/51820", "esp")]
@@ -141,7 +147,7 @@ class MainSection(Section):
 
     version: Literal[1] = Field(description="the version of this file's form, 1")
     gateway: GatewaySection = Field(description="the name and uplinks of this gateway")
-    categories: list[Name] = Field(
+    categories: list[Category] = Field(
         min_length=1, max_length=256, description="the categories that registrations may have"
     )
     registry: RegistrySection = Field(description="where the registrations come from")
@@ -186,7 +192,7 @@ class HijriSection(Section):
 class WindowSection(Section):
     """A window of `windows.d/*.yaml`."""
 
-    id: Identifier = Field(description="a name of its own for the window, like ddos-2026-12-01")
+    id: WindowId = Field(description="a name of its own for the window, like ddos-2026-12-01")
     reason: Sentence = Field(description="why the window is needed, for the public record")
     declared_by: Sentence = Field(description="who declares it, for the public record")
     reference: Sentence = Field(description="the ticket or order it rests on")

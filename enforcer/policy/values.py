@@ -55,11 +55,32 @@ def name(value: Any) -> str:
     return text
 
 
+# What the counters call those that are in no category of the operator's.
+_RESERVED = frozenset({"lifeline", "unregistered"})
+
+
+def category(value: Any) -> str:
+    """A name of a category."""
+    text = name(value)
+    if text in _RESERVED:
+        raise ValueError(f"{shown(text)} is what the counters call other traffic; choose another")
+    return text
+
+
 def identifier(value: Any) -> str:
-    """The id of a window, or the name of a gateway."""
+    """The name of a gateway."""
     text = text_of(value, "it in quotes")
     if not _ID.fullmatch(text):
         rule = "a letter or digit, then up to 63 letters, digits and . _ -"
+        raise ValueError(f"{shown(text)} is not an id; write {rule}")
+    return text
+
+
+def window_id(value: Any) -> str:
+    """The id of a window. No dot: names in the kernel are `measure.ID.part`."""
+    text = text_of(value, "it in quotes")
+    if not _ID.fullmatch(text) or "." in text:
+        rule = "a letter or digit, then up to 63 letters, digits and _ -"
         raise ValueError(f"{shown(text)} is not an id; write {rule}")
     return text
 

@@ -103,8 +103,9 @@ def _check_measures(
         refuse("marks with nothing; give fwmark, dscp or both", "mark")
     if measures.reserve:
         share, link = measures.reserve.share, measures.reserve.link
-        if share == 0:
-            refuse("0% reserves nothing; write over 0%, at most 80%", "reserve", "share")
+        if share < limits.RESERVE_LEAST_SHARE:
+            least = f"{limits.RESERVE_LEAST_SHARE * 100:g}%"
+            refuse(f"{share * 100:g}% reserves nothing; write {least} to 80%", "reserve", "share")
         elif share > limits.RESERVE_SHARE:
             fact = f"{share * 100:g}% is over the {limits.RESERVE_SHARE * 100:g}% ceiling"
             rest = "the rest of a link keeps at least a fifth of it"

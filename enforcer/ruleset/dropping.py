@@ -14,6 +14,7 @@ from enforcer.lookup.tables import LookupClass, Tables
 from enforcer.policy.model import Activation, Estate, Policy
 from enforcer.policy.prefix import BITS, PROTOCOLS, Family, Prefix
 from enforcer.ruleset import vocabulary as v
+from enforcer.ruleset.measures import parse_counter
 from enforcer.ruleset.paths import Step
 from enforcer.ruleset.registered import SERVICES, category_ids, hit_rules, service_classes
 
@@ -202,6 +203,8 @@ def class_violations(case: Case) -> list[str]:
             chain = case.ruleset.chain(target)
             if chain is None or not accepts_all(chain):
                 found.append(f"promise 4: map {name} does not accept category {key:08x}")
+            elif key not in {ids.get(category) for category in _counted(chain)}:
+                found.append(f"promise 4: map {name} counts category {key:08x} as another")
     if service_classes(case.tables) and SERVICES not in case.class_maps:
         found.append(f"promise 4: there is no map {SERVICES}")
     ids_known = np.array([c.id for c in case.tables.classes], np.uint32)
@@ -275,6 +278,11 @@ def _notes(chain: v.Chain) -> list[set[Note]] | None:
             case _:
                 return None
     return _by_category(found)
+
+
+def _counted(chain: v.Chain) -> set[str]:
+    names = [s.counter for s in chain.rules[0].statements if isinstance(s, v.Count)]
+    return {parsed.category for parsed in map(parse_counter, names) if parsed is not None}
 
 
 def accepts_all(chain: v.Chain) -> bool:

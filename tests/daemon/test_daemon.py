@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from daemon_worlds import AFTER, BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, WINDOWS, World
 
+from enforcer.kernel.fake_table import FakeTable
 from enforcer.policy.model import Activation
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.measures import CounterName
@@ -110,6 +111,25 @@ def test_a_foreign_flush_is_repaired_and_counted_as_drift() -> None:
     assert world.hooked() == hooked
     assert world.outcome.drift
     assert world.daemon.snapshot().drift_repairs == 1
+
+
+def test_a_registered_map_emptied_by_somebody_else_is_loaded_anew() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    name = next(iter(world.kernel.read().ledger))
+    key = bytes([198, 51, 100, 1])
+
+    def empty(table: FakeTable | None) -> None:
+        assert table is not None
+        table.sets[name].elements.clear()
+
+    world.kernel.edit(empty)
+    assert world.kernel.elements(name, [key]) == {}
+    world.daemon.distrust()
+    world.step_at(INSIDE)
+    assert world.outcome.drift
+    assert world.armed() == {"ddos"}
+    assert len(world.kernel.elements(name, [key])) == 1
 
 
 def test_a_window_that_opens_or_a_lease_renewed_is_no_drift() -> None:
