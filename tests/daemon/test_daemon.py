@@ -11,6 +11,7 @@ from enforcer.kernel.fake_table import FakeTable
 from enforcer.policy.model import Activation
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.measures import CounterName
+from enforcer.ruleset.vocabulary import RegisteredMap
 
 HELD = "guard/ddos/held_back/ip4/unregistered"
 
@@ -116,8 +117,9 @@ def test_a_foreign_flush_is_repaired_and_counted_as_drift() -> None:
 def test_a_registered_map_emptied_by_somebody_else_is_loaded_anew() -> None:
     world = World()
     world.step_at(INSIDE)
-    name = next(iter(world.kernel.read().ledger))
-    key = bytes([198, 51, 100, 1])
+    stage = world.daemon.tables.stages[0]
+    name = RegisteredMap(stage).name
+    key = int(stage.keys[0]).to_bytes(4, "big")
 
     def empty(table: FakeTable | None) -> None:
         assert table is not None
