@@ -206,7 +206,7 @@ def walls(
     periods = _PERIODS[rule.freq](rule, start.date(), after.date())
     wanted = _day_filter(rule)
     for first, length in periods:
-        if first >= before.date():
+        if first > before.date():
             return
         days = [day for day in _candidates(rule, first, length) if wanted(day)]
         if rule.positions:

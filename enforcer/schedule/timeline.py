@@ -77,7 +77,7 @@ def _order(activation: Activation) -> tuple[datetime, str]:
 
 
 # How far a timeline looks: far enough to hold what people want to see, and no farther.
-_REACHES = (timedelta(days=8), timedelta(days=400))
+_REACHES = (timedelta(days=8), timedelta(days=60), timedelta(days=400))
 _SHOWN = 10
 
 
