@@ -16,7 +16,7 @@ from enforcer.policy import limits
 from enforcer.policy.forms import hours
 from enforcer.policy.model import Calendar, Estate, Hijri, Once, Recurring, Window
 from enforcer.policy.windows import Placed
-from enforcer.policy.words import count, shown
+from enforcer.policy.words import shown
 from enforcer.policy.zones import read
 from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
 from enforcer.schedule.together import Armed, check_together
@@ -74,14 +74,14 @@ def _unclear(one: Placed, told: Iterable[Told]) -> Iterator[Problem]:
     if not found:
         return
     first = found[0]
-    others = f" (and {count(len(found) - 1, 'more time')})" if len(found) > 1 else ""
-    what = f"the occurrence of {shown(first.wall.isoformat())}{others}"
+    what = f"the occurrence of {shown(first.wall.isoformat())}"
+    more = f" (as over {len(found) - 1:,} more)" if len(found) > 1 else ""
     if first.twice:
-        fact = f"{what} comes twice in {first.zone}: clocks are set back over it"
+        fact = f"{what} comes twice in {first.zone}: clocks are set back over it{more}"
         folds = "add fold: 0 for the first, fold: 1 for the second"
     else:
         early, late = (_on_the_clock(first, fold) for fold in (1, 0))
-        fact = f"{what} does not exist in {first.zone}: clocks are set forward over it"
+        fact = f"{what} does not exist in {first.zone}: clocks are set forward over it{more}"
         folds = f"add fold: 0 for {late} instead, fold: 1 for {early}"
     match one.window.form:
         case Calendar(file=file):
