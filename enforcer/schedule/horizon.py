@@ -43,7 +43,8 @@ def check_schedule(
         problems += _too_long(one, own)
         if not one.window.provisional:
             armed += (Armed(span.starts_at, span.ends_at, index, one) for span in own)
-    return problems + check_together(sorted(armed), estates)
+    armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
+    return problems + check_together(armed, estates)
 
 
 def horizon(windows: Iterable[Window], now: datetime | None) -> tuple[datetime, datetime]:
