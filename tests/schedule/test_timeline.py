@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -131,3 +132,21 @@ def test_a_timeline_says_nothing_about_what_it_does_not_cover() -> None:
     assert not cut.covers(hours(40))
     assert not cut.wears_out(hours(35))
     assert cut.wears_out(hours(35) + TICK)
+
+
+def test_an_occurrence_that_became_unclear_is_left_out() -> None:
+    # As after an update of the zones: `check` would have refused it, and nothing is guessed now.
+    berlin = ZoneInfo("Europe/Berlin")
+    form = Recurring("FREQ=DAILY", datetime(2026, 3, 28, 2, 30), timedelta(hours=1))  # noqa: DTZ001
+    window = Window("w", "r", "d", "n", form, berlin, "Europe/Berlin", mark=Mark(1))
+    found = occurrences(
+        window, datetime(2026, 3, 28, tzinfo=UTC), datetime(2026, 3, 30, 12, tzinfo=UTC)
+    )
+    assert [a.starts_at.day for a in found] == [28, 30]
+
+
+def test_a_timeline_of_many_windows_says_the_same() -> None:
+    every = policy(*(once(f"w{n}", n / 100, n / 100 + 1) for n in range(3000)))
+    timeline = Timeline.ahead(every, hours(0))
+    assert timeline.active(hours(10)) == active(every, hours(10))
+    assert timeline.next_transition(hours(10)) == next_transition(every, hours(10))
