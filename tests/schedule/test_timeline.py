@@ -106,7 +106,9 @@ DAILY = Recurring("FREQ=DAILY", datetime(2026, 11, 1, 22), timedelta(hours=3))  
 def test_a_timeline_says_what_looking_at_every_window_says(
     spans: list[tuple[int, int]], begin: int, later: int
 ) -> None:
-    windows = [once(f"w{n}", s, s + long, provisional=n == 3) for n, (s, long) in enumerate(spans)]
+    windows = [
+        once(f"w{n}", s, s + long, provisional=n % 2 == 1) for n, (s, long) in enumerate(spans)
+    ]
     every = policy(*windows, declared("night", DAILY))
     timeline = Timeline.ahead(every, hours(begin))
     now = min(hours(begin + later), timeline.before - timedelta(days=1))
@@ -114,6 +116,13 @@ def test_a_timeline_says_what_looking_at_every_window_says(
     assert timeline.active(now) == active(every, now)
     assert timeline.next_transition(now) == next_transition(every, now)
     assert list(timeline.coming(now)) == list(coming(every, now, timeline.before))
+
+
+def test_a_provisional_window_is_in_a_timeline_and_never_active_there() -> None:
+    timeline = Timeline.ahead(policy(once("w", 0, 1, provisional=True)), hours(-1))
+    assert [activation.id for activation in timeline.coming(hours(0.5))] == ["w"]
+    assert timeline.active(hours(0.5)) == ()
+    assert timeline.next_transition(hours(-1)) is None
 
 
 def test_a_timeline_knows_the_next_ten_occurrences_if_there_are_so_many() -> None:
