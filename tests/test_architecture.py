@@ -52,6 +52,8 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 # Modules without a test file of their own name → the test that would notice if they broke.
 TESTED_BY: dict[str, str] = {
     "errors": "policy/test_bad_config.py",
+    "cli.windows_chart": "cli/test_cli_windows.py",
+    "cli.windows_ics": "cli/test_cli_windows.py",
     "log": "daemon/test_daemon.py",
     "service": "kernel/test_lab.py",
     "kernel.decode": "kernel/test_kernel_contract.py",
@@ -91,7 +93,6 @@ TESTED_BY: dict[str, str] = {
     "policy.sections": "policy/test_bad_config.py",
     "policy.shape": "policy/test_bad_config.py",
     "policy.times": "policy/test_bad_config.py",
-    "policy.together": "policy/test_bad_config.py",
     "policy.windows": "policy/test_bad_config.py",
     "policy.words": "policy/test_bad_config.py",
     "policy.yamlevents": "policy/test_yamltext.py",
@@ -120,7 +121,6 @@ WITHOUT_A_TEST: set[str] = {
     "cli.schema",
     "cli.status",
     "cli.terminal",
-    "cli.windows",
     "observe.metrics",
     "observe.snapshot",
     "observe.totals",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -39,8 +40,13 @@ class _Parser(argparse.ArgumentParser):
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
-    """Global options stand before or after the verb; only the outer parser has defaults."""
+def _globals(
+    parser: argparse.ArgumentParser, *, defaults: bool, formats: Sequence[str] = ("text", "json")
+) -> None:
+    """Global options stand before or after the verb; only the outer parser has defaults.
+
+    `formats` are those of the verb: its module may say more of them in FORMATS.
+    """
 
     def default(value: object) -> object:
         return value if defaults else argparse.SUPPRESS
@@ -54,7 +60,7 @@ def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json"),
+        choices=formats,
         default=default("text"),
         help="text for people, JSON with stable keys for programs",
     )
@@ -78,9 +84,10 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
     for name, text in VERBS.items():
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        _globals(sub, defaults=False)
-        if name == verb:
-            importlib.import_module(f"enforcer.cli.{name}").add_arguments(sub)
+        module = importlib.import_module(f"enforcer.cli.{name}") if name == verb else None
+        _globals(sub, defaults=False, formats=getattr(module, "FORMATS", ("text", "json")))
+        if module is not None:
+            module.add_arguments(sub)
     return parser
 
 

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     scraped, monitor = NftKernel(), Monitor()
     kernel = HushedKernel(NftKernel(), monitor)
     daemon = Daemon(
-        lambda: load_configuration(args.config),
+        lambda: load_configuration(args.config, SystemClock().now()),
         kernel,
         SystemClock(),
         Totals(scraped.counters),
