@@ -19,6 +19,8 @@ from typing import Any
 SOCKET = "control.sock"
 LIMIT_BYTES = 64 * 1024
 PATIENCE_S = 0.5
+# How long a verb waits for the daemon: a reload of a large registry takes seconds.
+ANSWER_S = 10
 
 Answer = dict[str, Any]
 Handler = Callable[[dict[str, Any], str], Answer]
@@ -107,15 +109,29 @@ def _answers(path: Path) -> bool:
 
 
 class NoDaemonError(Exception):
-    """Nobody answers at the control socket."""
+    """Nobody answers at the control socket. `remedy` is the command that mends it."""
+
+    remedy = "systemctl start enforcer"
+
+
+class HungDaemonError(NoDaemonError):
+    """A daemon holds the socket and says nothing."""
+
+    remedy = "systemctl restart enforcer"
+
+
+class DeniedError(Exception):
+    """There may be a daemon, but this user must not speak to it."""
 
 
 def ask(directory: Path, verb: str, **arguments: object) -> Answer:
-    """Sends one request to the daemon. Raises NoDaemonError when there is none."""
+    """Sends one request to the daemon. Raises NoDaemonError when there is none that answers, and
+    DeniedError when this user may not ask.
+    """
     path = directory / SOCKET
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with client:
-        client.settimeout(10)
+        client.settimeout(ANSWER_S)
         try:
             client.connect(str(path))
             client.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
@@ -123,8 +139,12 @@ def ask(directory: Path, verb: str, **arguments: object) -> Answer:
             while chunk := client.recv(65536):
                 data += chunk
         except PermissionError as error:
-            raise NoDaemonError(
+            raise DeniedError(
                 f"{path}: no permission; run as root or as a member of group enforcer"
+            ) from error
+        except TimeoutError as error:
+            raise HungDaemonError(
+                f"{path}: the daemon does not answer within {ANSWER_S} s; it may hang"
             ) from error
         except OSError as error:
             raise NoDaemonError(
@@ -132,7 +152,10 @@ def ask(directory: Path, verb: str, **arguments: object) -> Answer:
             ) from error
     if not data:
         raise NoDaemonError(f"{path}: the daemon closed the connection without an answer")
-    answer = json.loads(data)
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise NoDaemonError(f"{path}: the answer is cut short") from error
     if not isinstance(answer, dict):
         raise NoDaemonError(f"{path}: the answer is not of enforcer")
     return answer

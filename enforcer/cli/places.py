@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from enforcer.closures import Closure
 
 
 def state_dir() -> Path:
@@ -14,3 +18,13 @@ def state_dir() -> Path:
 def run_dir() -> Path:
     """`/run/enforcer`, or ENFORCER_RUN_DIR."""
     return Path(os.environ.get("ENFORCER_RUN_DIR", "/run/enforcer"))
+
+
+def closures() -> frozenset[Closure]:
+    """The occurrences that were closed early; none when the note cannot be read by this user."""
+    from enforcer.closures import read_closures
+
+    try:
+        return read_closures(state_dir())
+    except (OSError, ValueError):
+        return frozenset()
