@@ -26,14 +26,20 @@ Answer = dict[str, Any]
 Handler = Callable[[dict[str, Any], str], Answer]
 
 
+class HeldError(FileExistsError):
+    """Another daemon runs and holds the socket."""
+
+
 class ControlSocket:
-    """Listens at `directory/control.sock`, mode 0660. Raises OSError when it cannot."""
+    """Listens at `directory/control.sock`, mode 0660. Raises HeldError when another daemon does,
+    and OSError when it cannot.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / SOCKET
         if _answers(self.path):
-            raise FileExistsError(f"{self.path} is held by a running daemon")
+            raise HeldError(f"{self.path} is held by a running daemon")
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)

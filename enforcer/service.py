@@ -104,6 +104,9 @@ class Service:
             log.error("promise_violation", violation=violation, done="all windows disarmed")
         if outcome.waiting:
             self._say_once("clock_unsynchronised", waiting=",".join(outcome.waiting))
+        if outcome.error is not None and cause == "start":
+            # The daemon ends with this very sentence.
+            return
         if outcome.error is not None:
             self._say_once("apply_failed", cause=cause, error=str(outcome.error))
         elif any(not isinstance(op, Arm) for op in outcome.operations):

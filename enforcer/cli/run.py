@@ -93,11 +93,11 @@ def _require_devices(policy: Policy, devices: frozenset[str]) -> None:
 
 
 def _control_socket(directory: Path) -> ControlSocket:
-    from enforcer.control import ControlSocket
+    from enforcer.control import ControlSocket, HeldError
 
     try:
         return ControlSocket(directory)
-    except FileExistsError as error:
+    except HeldError as error:
         raise KernelError(
             "start", errno.EEXIST, f"{error}; stop that one first, or use another ENFORCER_RUN_DIR"
         ) from error
@@ -134,5 +134,10 @@ def _closures(directory: Path) -> frozenset[Closure]:
         return read_closures(directory)
     except (OSError, ValueError) as error:
         # Fail open the other way round: an unreadable note may reopen a window, and is said.
-        log.error("closures_unreadable", file=str(directory / FILE), error=str(error))
+        log.error(
+            "closures_unreadable",
+            file=str(directory / FILE),
+            error=str(error),
+            remedy="windows closed early may open again: disarm them anew, or delete the file",
+        )
         return frozenset()
