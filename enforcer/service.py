@@ -82,7 +82,7 @@ class Service:
         self._snapshot: Snapshot | None = None
         self.metrics = Metrics(lambda: self._snapshot, daemon.totals.now)
         self._failures = 0
-        self._last_said = ""
+        self._last_said = self._told = ""
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -133,12 +133,13 @@ class Service:
             for source in (self._signals, self._timer, self._control, self._monitor):
                 selector.register(source, selectors.EVENT_READ, source)
             interval = watchdog_interval_s()
-            notify("READY=1", f"STATUS={self._status_line()}")
+            self._tell_status("READY=1")
             while not self._signals.stop:
                 self._set_timer()
                 ready = [key.data for key, _ in selector.select(interval)]
                 notify("WATCHDOG=1")
                 self._serve(ready)
+                self._tell_status()
         notify("STOPPING=1")
         if self._daemon.config.policy.gateway.on_stop == "release":
             self._account("stop", self._daemon.release)
@@ -181,21 +182,28 @@ class Service:
 
     def _reload(self, cause: str) -> str | None:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        listened = self._daemon.config.policy.metrics
         error = self._daemon.reload()
         if error is not None:
             first = str(error.problems[0]) if error.problems else str(error)
             log.error("reload_refused", cause=cause, errors=error.count, first=first)
         outcome = self.step("reload")
+        if self._daemon.config.policy.metrics != listened:
+            log.warning("restart_needed", setting="metrics.listen", reason="bound at start only")
         if error is None:
             log.info("reloaded", cause=cause, windows=len(self._daemon.config.policy.windows))
-        notify("READY=1", f"STATUS={self._status_line()}")
+        self._tell_status("READY=1")
         if error is not None:
             return str(error)
         return str(outcome.error) if outcome.error else None
 
-    def _status_line(self) -> str:
+    def _tell_status(self, *more: str) -> None:
+        """The line of `systemctl status`, when it changes or there is `more` to tell."""
         armed = self._snapshot.armed if self._snapshot else ()
-        return f"armed: {', '.join(armed)}" if armed else "no window armed"
+        line = f"STATUS=armed: {', '.join(armed)}" if armed else "STATUS=no window armed"
+        if more or line != self._told:
+            notify(*more, line)
+            self._told = line
 
     # --- the control socket ------------------------------------------------------------------
 

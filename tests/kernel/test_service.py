@@ -62,6 +62,10 @@ def test_a_good_reload_is_taken_and_a_bad_one_leaves_the_old_in_force(gateway: G
     assert gateway.metrics()["enforcer_config_last_reload_success"] == 1
     assert in_force(gateway)
     assert gateway.run("explain", "192.0.2.99").returncode == 0
+    assert "restart_needed" not in gateway.said()
+    gateway.config.write_text(MAIN.replace(":9435", ":9436"))
+    process.send_signal(signal.SIGHUP)
+    eventually(lambda: "warning restart_needed setting=metrics.listen" in gateway.said())
     assert process.poll() is None
 
 
@@ -233,6 +237,8 @@ def test_systemd_hears_readiness_the_watchdog_and_the_end(gateway: Gateway) -> N
         process.send_signal(signal.SIGHUP)
         reload = manager.until("READY=1")
         assert any("RELOADING=1" in message for message in reload)
+        assert gateway.run("disarm").returncode == 0
+        assert manager.until("STATUS=")[-1] == ["STATUS=no window armed"]
         process.send_signal(signal.SIGTERM)
         assert manager.until("STOPPING=1")
     finally:
