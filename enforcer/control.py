@@ -7,6 +7,7 @@ A client that says nothing, or too much, is dropped; it cannot hold the loop up.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -38,15 +39,18 @@ class ControlSocket:
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / SOCKET
-        if _answers(self.path):
-            raise HeldError(f"{self.path} is held by a running daemon")
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(self.path))
-        self.path.chmod(0o660)
-        self._socket.listen(16)
-        self._socket.setblocking(False)
+        self._lock = _lock(directory)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            self._socket.bind(str(self.path))
+            self.path.chmod(0o660)
+            self._socket.listen(16)
+            self._socket.setblocking(False)
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -69,6 +73,7 @@ class ControlSocket:
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+        os.close(self._lock)
 
 
 def _answer(line: bytes, who: str, handle: Handler) -> Answer:
@@ -104,14 +109,20 @@ def _peer(peer: socket.socket) -> str:
     return f"{name} (pid {pid})"
 
 
-def _answers(path: Path) -> bool:
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True
+def _lock(directory: Path) -> int:
+    """Holds the directory for this process, until it ends however it ends. A socket file left by a
+    killed daemon tells nothing, and a daemon that hangs does not answer; a lock tells of both.
+    """
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise HeldError(f"{directory / SOCKET} is held by a running daemon") from None
+    except BaseException:
+        os.close(held)
+        raise
+    return held
 
 
 class NoDaemonError(Exception):

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     except NoDaemonError as error:
         return _without_daemon(args, str(error))
     if args.format == "json":
-        print_json(answer)
+        print_json({**answer, "daemon": True})
     elif answer["error"]:
         print(f"enforcer: {answer['error']}", file=sys.stderr)
     else:

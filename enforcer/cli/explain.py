@@ -215,7 +215,7 @@ def _text(
     ] or [("window", "none is on")]
     rows.append(("registered", _registrations(answer["registrations"])))
     if answer["to"]:
-        rows.append(("its end", _registrations(answer["to_registrations"])))
+        rows.append(("target", _registrations(answer["to_registrations"])))
     steps = [f"{number}. {step}" for number, step in enumerate(answer["steps"], 1)]
     rows.append(("path", "\n".join(steps)))
     kernel = answer["kernel"]

@@ -8,6 +8,7 @@ when it is asked for, so that `enforcer --help` and the daemon start at once.
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -130,6 +131,13 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        # `enforcer plan > file`, on a disk that is full.
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"enforcer: standard output: {error.strerror}", file=sys.stderr)
+        _silence_stdout()
+        return EXIT_FAILED
     return code
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +22,17 @@ def run_dir() -> Path:
 
 
 def closures() -> frozenset[Closure]:
-    """The occurrences that were closed early; none when the note cannot be read by this user."""
-    from enforcer.closures import read_closures
+    """The occurrences that were closed early. When that note cannot be read it is said on standard
+    error, because then closed windows look as if they were on.
+    """
+    from enforcer.closures import FILE, read_closures
 
     try:
         return read_closures(state_dir())
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
+        fact = error.strerror if isinstance(error, OSError) else f"spoilt ({error})"
+        print(
+            f"{state_dir() / FILE}: {fact}; windows closed early are told as if they were not",
+            file=sys.stderr,
+        )
         return frozenset()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from enforcer.cli.terminal import Painter, counted, instant, print_json
 
 if TYPE_CHECKING:
-    from enforcer.ruleset.transaction import Transaction
+    from enforcer.ruleset.transaction import KernelState, Transaction
     from enforcer.ruleset.vocabulary import Ruleset
 
 EXIT_CHANGES = 2
@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> int:
         print_json({"ruleset": whole}) if args.format == "json" else print(whole, end="")
         return 0
     change = diff(desired, state, seen_ns)
+    if args.at is not None and change is not None:
+        change = without_renewals(change, state)
     there = len(state.sets.keys() | state.chains.keys())
     found = summary(desired, change, there)
     missing = sorted({*policy.gateway.uplinks} - state.devices)
@@ -108,6 +110,18 @@ def run(args: argparse.Namespace) -> int:
         if unknown and change:
             print(f"no comparison of registrations: {unknown}", file=sys.stderr)
     return EXIT_CHANGES if change else 0
+
+
+def without_renewals(change: Transaction, state: KernelState) -> Transaction | None:
+    """Another instant has other timeouts; for a window that is armed already that is no change."""
+    from enforcer.cli.held import armed_windows
+    from enforcer.ruleset.transaction import Arm
+
+    armed = armed_windows(state)
+    left = tuple(
+        op for op in change.operations if not (isinstance(op, Arm) and op.target.window in armed)
+    )
+    return replace(change, operations=left) if left else None
 
 
 def summary(desired: Ruleset, change: Transaction | None, there: int) -> Summary:

@@ -19,8 +19,14 @@ def test_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (places.state_dir(), places.run_dir()) == (tmp_path / "state", tmp_path / "run")
 
 
-def test_a_spoilt_note_of_closures_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_spoilt_note_of_closures_is_none_and_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setenv("ENFORCER_STATE_DIR", str(tmp_path))
     assert places.closures() == frozenset()
+    assert capsys.readouterr().err == ""
     (tmp_path / "closed.json").write_text("{")
     assert places.closures() == frozenset()
+    said = capsys.readouterr().err
+    assert said.startswith(f"{tmp_path}/closed.json: spoilt (")
+    assert said.endswith("windows closed early are told as if they were not\n")

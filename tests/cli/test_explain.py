@@ -69,7 +69,7 @@ def test_held_back_is_exit_3_and_told_in_the_order_of_the_path(
     assert window.startswith("window      ddos: guard, mark, until ")
     assert rest == [
         "registered  no",
-        "its end     no",
+        "target      no",
         "path        1. guard of window ddos: to estate concentrators: not registered, held back",
         "kernel      192.0.2.99: does not hold it",
         "            203.0.113.5: does not hold it",

@@ -109,3 +109,17 @@ def test_a_reader_that_goes_away_is_no_error(place: Place) -> None:
             check=False,
         )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_is_said() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "enforcer", "schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "enforcer: standard output: No space left on device\n"

@@ -53,6 +53,12 @@ def test_a_window_that_ends_is_a_plan_of_removals(place: Place, kernel: FakeKern
     assert last.startswith(f"{len(lines)} changes: 0 lines to add, {len(lines)} to remove, ")
 
 
+def test_another_instant_of_the_same_window_is_no_change(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    near_its_end = f"{place.now + timedelta(minutes=59):%Y-%m-%dT%H:%M:%SZ}"
+    assert place.run("plan", "--at", near_its_end).code == 0
+
+
 def test_a_second_window_leaves_the_first_alone(place: Place, kernel: FakeKernel) -> None:
     place.daemon(kernel).step()
     hour = timedelta(hours=1)
