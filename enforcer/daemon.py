@@ -26,7 +26,7 @@ from enforcer.policy.registry import shrink
 from enforcer.reconcile import Outcome, Wanted, reconcile
 from enforcer.ruleset.transaction import Kernel
 from enforcer.ruleset.vocabulary import Ruleset
-from enforcer.schedule.timeline import Timeline, coming
+from enforcer.schedule.timeline import Timeline, coming, transitions
 from enforcer.sources.load import Configuration
 
 # Drift that no event told of is found by looking; a read outside windows costs about a millisecond.
@@ -218,6 +218,7 @@ class Daemon:
             armed=last.armed,
             waiting_for_clock=last.waiting,
             coming=tuple(Occurrence(a, self._state(a, now)) for a in nexts),
+            edges=tuple(transitions(policy, now)),
             prefixes=self._tables.prefixes,
             elements=tuple((f, sum(len(s) for s in self._tables.of_family(f))) for f in FAMILIES),
             clock_synchronised=self._clock.synchronised(),

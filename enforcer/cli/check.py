@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enforcer.cli.main import EXIT_CONFIG
-from enforcer.cli.terminal import Painter, print_json
+from enforcer.cli.terminal import Painter, counted, print_json
 from enforcer.errors import PolicyError
 
 
@@ -27,9 +27,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         policy, registry = config.policy, config.registry
         print(
-            Painter(args)("valid", "green")
-            + f": {len(policy.windows)} windows, {len(policy.estates)} estates, "
-            f"{len(registry):,} registrations in {len(policy.registry.files)} files"
+            Painter(args)("valid", "green") + f": {counted(len(policy.windows), 'window')}, "
+            f"{counted(len(policy.estates), 'estate')}, "
+            f"{counted(len(registry), 'registration')} "
+            f"in {counted(len(policy.registry.files), 'file')}"
         )
     return 0
 

@@ -4,12 +4,30 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from enforcer.cli.terminal import Painter, both_times, instant, print_json, span, table
+from enforcer.cli.terminal import (
+    Painter,
+    both_times,
+    counted,
+    instant,
+    print_json,
+    span,
+    table,
+    utc_short,
+)
+
+# Longer than any schedule is worth printing, and short of where dates end.
+MOST_DAYS = 3660
+
+
+def _days(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_DAYS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {MOST_DAYS:,}")
+
 
 if TYPE_CHECKING:
     from enforcer.observe.snapshot import Occurrence
@@ -22,22 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="after", type=instant, metavar="T", help="first instant (default now)"
     )
-    parser.add_argument(
-        "--days", type=_days, default=30, metavar="N", help="how far, 1 to 3660 (default 30)"
-    )
-
-
-def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 3660):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of days; write one from 1 to 3660")
-    return int(text)
+    parser.add_argument("--days", type=_days, default=30, metavar="N", help="how far (default 30)")
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import closures
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
-    from enforcer.closures import read_closures
     from enforcer.daemon import occurrence_state
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
@@ -48,19 +57,14 @@ def run(args: argparse.Namespace) -> int:
     policy, _ = load_policy(args.config, now=now)
     after = args.after or now
     before = after + timedelta(days=args.days)
-    try:
-        closures = read_closures(state_dir())
-    except (OSError, ValueError):
-        closures = frozenset()
-    found = [
-        Occurrence(a, occurrence_state(a, now, closures)) for a in coming(policy, after, before)
-    ]
+    closed = closures()
+    found = [Occurrence(a, occurrence_state(a, now, closed)) for a in coming(policy, after, before)]
     if args.format == "json":
         print_json(window_views(found))
     elif args.format == "ics":
         print(calendar(found, policy.gateway.name, now), end="")
     elif not found:
-        print(f"no window in the {args.days} days ahead")
+        print(f"no window in {counted(args.days, 'day')} from {utc_short(after)}")
     else:
         _print_text(args, found, after, before)
     return 0
@@ -71,7 +75,7 @@ def _print_text(
 ) -> None:
     from enforcer.cli.windows_chart import chart
 
-    paint = Painter(args, sys.stdout)
+    paint = Painter(args)
     names = ["window", "state", "opens", "closes", "lasts", "measures"]
     rows = [
         [
@@ -91,8 +95,10 @@ def _print_text(
             row.insert(2, date)
     head, *lines = table(rows, names)
     print(paint(head, "bold"))
+    styles = {"armed": "green", "closed": "dim", "past": "dim", "provisional": "yellow"}
     for line, occurrence in zip(lines, found, strict=True):
-        print(paint(line, "green") if occurrence.state == "armed" else line)
+        style = styles.get(occurrence.state)
+        print(paint(line, style) if style else line)
     print()
     for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
         print(line)
