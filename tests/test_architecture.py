@@ -52,6 +52,8 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 # Modules without a test file of their own name → the test that would notice if they broke.
 TESTED_BY: dict[str, str] = {
     "errors": "policy/test_bad_config.py",
+    "cli.windows_chart": "cli/test_cli_windows.py",
+    "cli.windows_ics": "cli/test_cli_windows.py",
     "kernel.decode": "kernel/test_kernel_contract.py",
     "kernel.elements": "kernel/test_kernel_contract.py",
     "kernel.encode": "kernel/test_kernel_contract.py",
@@ -90,7 +92,6 @@ TESTED_BY: dict[str, str] = {
     "policy.sections": "policy/test_bad_config.py",
     "policy.shape": "policy/test_bad_config.py",
     "policy.times": "policy/test_bad_config.py",
-    "policy.together": "policy/test_bad_config.py",
     "policy.windows": "policy/test_bad_config.py",
     "policy.words": "policy/test_bad_config.py",
     "policy.yamlevents": "policy/test_yamltext.py",

@@ -14,10 +14,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
     try:
-        config = load_configuration(args.config)
+        # From now on, as the daemon looks: what is past can break nothing any more.
+        config = load_configuration(args.config, SystemClock().now())
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":

@@ -36,6 +36,10 @@ VERBS = {
 }
 
 
+# What `--format` may say; the third only where a verb's module lists it in FORMATS.
+FORMATS = ("text", "json", "ics")
+
+
 class _Parser(argparse.ArgumentParser):
     """Wrong usage is exit 64, and options are never abbreviated: scripts outlive short names."""
 
@@ -81,7 +85,7 @@ def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json"),
+        choices=FORMATS,
         default=default("text"),
         help="text for people, JSON with stable keys for programs",
     )
@@ -114,7 +118,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; its exit code. Raises SystemExit for `--help` and wrong usage."""
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.format not in getattr(_module(args.verb), "FORMATS", FORMATS[:2]):
+        parser.error(f"argument --format: {args.verb} has no form {args.format}")
     try:
         code = int(_module(args.verb).run(args))
         # What is still in the buffer may meet a closed pipe or a full disk: here, not at exit.

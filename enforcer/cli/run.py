@@ -55,12 +55,12 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     from enforcer.sources.load import load_configuration
 
     # The configuration first: what is wrong with it is said even where rights are missing too.
-    first: list[Configuration] = [load_configuration(config)]
+    first: list[Configuration] = [load_configuration(config, SystemClock().now())]
     scraped = opened.enter_context(closing(NftKernel()))
     monitor = opened.enter_context(closing(Monitor()))
     kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))
     daemon = Daemon(
-        lambda: first.pop() if first else load_configuration(config),
+        lambda: first.pop() if first else load_configuration(config, SystemClock().now()),
         kernel,
         SystemClock(),
         Totals(scraped.counters),
