@@ -146,7 +146,8 @@ class Daemon:
         if outcome.result != "failed":
             self._settled = outcome.desired
             self._distrust = False
-            self._held = {stage.digest: stage for stage in self._tables.stages}
+            fronts = () if self._tables.front is None else (self._tables.front,)
+            self._held = {stage.digest: stage for stage in (*self._tables.stages, *fronts)}
 
     def _new_day(self, now: datetime) -> None:
         """Registrations come and go at midnight UTC."""

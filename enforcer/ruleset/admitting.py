@@ -6,6 +6,8 @@ registered traffic, admitting more would mark other people's.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from enforcer.lookup.tables import LookupClass
@@ -33,7 +35,44 @@ def class_violations(case: Case) -> list[str]:
     for stage in case.tables.stages:
         if not np.isin(stage.classes, ids_known).all():
             found.append(f"promise 4: stage {stage.family}-{stage.length} has unknown classes")
-    return found + _front_violations(case)
+    return [*found, *_taking_violations(case), *_front_violations(case)]
+
+
+def is_lookup(rule: v.Rule) -> bool:
+    """The rule asks one stage, and hands the class to a map."""
+    match rule.statements:
+        case (v.IsFamily(), v.TakeClass(), v.ByClass()):
+            return True
+    return False
+
+
+def knows_every_class(case: Case, name: str) -> bool:
+    class_map = case.class_maps.get(name)
+    known = {key for key, _ in class_map.elements} if class_map else set()
+    return name != SERVICES and {c.id for c in case.tables.classes} <= known
+
+
+def _taking_violations(case: Case) -> list[str]:
+    """A chain that takes classes asks every stage, in their order, and does nothing else: a hit is
+    not asked again, so a shorter prefix in front of a longer one would hide it. Each hit goes to a
+    map of all classes, as a note that is left over would be a stranger's priority.
+    """
+    found = []
+    for chain in case.ruleset.chains:
+        takes = [s for rule in chain.rules for s in rule.statements if isinstance(s, v.TakeClass)]
+        if not takes:
+            continue
+        first = takes[0]
+        stages = [
+            replace(first, length=stage.length, map_name=v.RegisteredMap(stage).name)
+            for stage in case.tables.of_family(first.family)
+        ]
+        if takes != stages or not all(map(is_lookup, chain.rules)):
+            found.append(f"promise 4: chain {chain.name} is not the lookup of all stages in order")
+        maps = [s.map_name for r in chain.rules for s in r.statements if isinstance(s, v.ByClass)]
+        if not all(knows_every_class(case, name) for name in maps):
+            found.append(f"promise 4: chain {chain.name} takes classes that its map does not know")
+    return found
 
 
 def _class_map_violations(case: Case, class_map: v.ClassMap, ids: dict[str, int]) -> list[str]:
@@ -69,15 +108,20 @@ def _resolves(case: Case, hit: v.Chain) -> bool:
 
 def _front_violations(case: Case) -> list[str]:
     """The front filter, where rules ask it, lets every registered address through."""
-    asked = any(
-        isinstance(s, v.FrontIn)
+    asking = [
+        (chain.name, rule)
         for chain in case.ruleset.chains
         for rule in chain.rules
-        for s in rule.statements
-    )
+        if any(isinstance(s, v.FrontIn) for s in rule.statements)
+    ]
+    found = [
+        f"promise 4: chain {name} has set {v.FRONT} in front of another lookup"
+        for name, rule in asking
+        if not _filters_its_lookup(case, rule)
+    ]
     fronts = [c.stage for c in case.ruleset.containers if isinstance(c, v.FrontSet)]
     if not fronts:
-        return [f"promise 4: there is no set {v.FRONT}"] if asked else []
+        return [*found, f"promise 4: there is no set {v.FRONT}"] if asking else []
     blocks = fronts[0].keys.astype(np.uint32) >> np.uint32(16)
     for stage in case.tables.of_family(4):
         keys = stage.keys.astype(np.uint32)
@@ -86,8 +130,19 @@ def _front_violations(case: Case) -> list[str]:
         # All blocks from the first to the last are there when as many lie between the two.
         inside = np.searchsorted(blocks, last, "right") - np.searchsorted(blocks, first, "left")
         if (inside != last - first + 1).any():
-            return [f"promise 4: set {v.FRONT} lacks what stage 4-{stage.length} has"]
-    return []
+            found.append(f"promise 4: set {v.FRONT} lacks what stage 4-{stage.length} has")
+    return found
+
+
+def _filters_its_lookup(case: Case, rule: v.Rule) -> bool:
+    """What stands behind the filter looks up IPv4, by the side that the filter asks."""
+    match rule.statements:
+        case (v.FrontIn(side), v.Jump(target)):
+            chain = case.ruleset.chain(target)
+            behind = [s for r in chain.rules for s in r.statements] if chain else []
+            takes = [s for s in behind if isinstance(s, v.TakeClass)]
+            return all((s.side, s.family) == (side, 4) for s in takes)
+    return False
 
 
 def _service_violations(case: Case, services: v.ClassMap, ids: dict[str, int]) -> list[str]:

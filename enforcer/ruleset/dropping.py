@@ -9,9 +9,9 @@ from __future__ import annotations
 from enforcer.policy.model import Estate
 from enforcer.policy.prefix import BITS, PROTOCOLS, Family, Prefix
 from enforcer.ruleset import vocabulary as v
+from enforcer.ruleset.admitting import is_lookup, knows_every_class
 from enforcer.ruleset.case import Case
 from enforcer.ruleset.paths import Step
-from enforcer.ruleset.registered import SERVICES
 
 
 def armed_windows(step: Step) -> set[str]:
@@ -135,37 +135,24 @@ def _unregistered_only(
 
 
 def _behind_front(case: Case, rule: v.Rule) -> tuple[v.Rule, ...]:
-    """The rules to which a bare jump leads, or the front filter: it knows every registered /16, as
-    is checked.
+    """The rules to which a bare jump leads, or the front filter: it stands in front of an IPv4
+    lookup only and knows every registered /16, as `class_violations` checks.
     """
     match rule.statements:
         case (v.FrontIn("saddr"), v.Jump(target)) | (v.Jump(target),):
             chain = case.ruleset.chain(target)
             rules = chain.rules if chain else ()
             # A rule of another kind could return, or spoil the note, before a stage is asked.
-            return rules if all(_is_lookup(r) for r in rules) else ()
+            return rules if all(is_lookup(r) for r in rules) else ()
     return (rule,)
-
-
-def _is_lookup(rule: v.Rule) -> bool:
-    match rule.statements:
-        case (v.IsFamily(), v.TakeClass(), v.ByClass()):
-            return True
-    return False
 
 
 def _looks_up(case: Case, rule: v.Rule, family: Family, takes: set[v.TakeClass]) -> bool:
     """The rule asks for nothing but the stage, and hands every hit to a map of all classes."""
     match rule.statements:
         case (v.IsFamily(asked), v.TakeClass() as take, v.ByClass(name)):
-            return asked == family and take in takes and _knows_every_class(case, name)
+            return asked == family and take in takes and knows_every_class(case, name)
     return False
-
-
-def _knows_every_class(case: Case, name: str) -> bool:
-    class_map = case.class_maps.get(name)
-    known = {key for key, _ in class_map.elements} if class_map else set()
-    return name != SERVICES and {c.id for c in case.tables.classes} <= known
 
 
 def _passes(case: Case, rule: v.Rule, family: Family) -> list[Prefix]:

@@ -87,8 +87,9 @@ def test_a_hijri_window_is_shown_with_its_own_dates(
 def test_json_has_the_keys_of_the_contract_and_provisional_windows(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    keys = ("id", "starts_at", "ends_at", "state", "measures")
     rows = json.loads(printed(capsys, config, "--days", "30", "--format", "json"))
-    assert rows == [
+    assert [{key: row[key] for key in keys} for row in rows] == [
         {
             "id": "standby",
             "starts_at": "2071-12-20T03:00:00Z",
@@ -145,7 +146,9 @@ def test_an_exported_calendar_can_be_declared_elsewhere(
 
 
 def test_nothing_ahead_is_said_in_words(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert printed(capsys, config, "--days", "2") == "no window in the 2 days ahead\n"
+    assert (
+        printed(capsys, config, "--days", "2") == "no window in 2 days from 2071-12-01 00:00:00Z\n"
+    )
     assert printed(capsys, config, "--days", "2", "--format", "json") == "[]\n"
     ics = printed(capsys, config, "--days", "2", "--format", "ics")
     assert icalendar.Calendar.from_ical(ics).walk("VEVENT") == []

