@@ -715,7 +715,7 @@ FRONT_KEYS = TABLES_FRONT.front.keys.tolist() if TABLES_FRONT.front else []
 
 
 def test_4_these_tests_see_a_wide_and_a_narrow_registration_behind_the_front() -> None:
-    assert FRONT_KEYS == [n << 16 for n in (0x0A04, 0x0A05, 0x0A06, 0x0A07, 0xC633)]
+    assert [n << 16 for n in (0x0A04, 0x0A05, 0x0A06, 0x0A07, 0xC633)] == FRONT_KEYS
 
 
 @pytest.mark.parametrize("missing", FRONT_KEYS, ids=hex)
