@@ -26,7 +26,7 @@ from enforcer.policy.registry import shrink
 from enforcer.reconcile import Outcome, Wanted, reconcile
 from enforcer.ruleset.transaction import Kernel
 from enforcer.ruleset.vocabulary import Ruleset
-from enforcer.schedule.timeline import active, coming, next_transition
+from enforcer.schedule.timeline import Timeline, coming
 from enforcer.sources.load import Configuration
 
 # Drift that no event told of is found by looking; a read outside windows costs about a millisecond.
@@ -52,6 +52,7 @@ class Daemon:
         self._loaded_at = self._reloaded_at = clock.now()
         self._day: date = self._loaded_at.date()
         self._tables = _compile_registry(self._config, self._day)
+        self._timeline = Timeline.ahead(self._config.policy, self._loaded_at)
         self._held: dict[str, Stage] = {}
         self._settled: Ruleset | None = None
         self._retired: frozenset[str] = frozenset()
@@ -71,8 +72,14 @@ class Daemon:
 
     def active(self, now: datetime) -> tuple[Activation, ...]:
         """The occurrences that are on at `now`, without those closed early."""
-        every = active(self._config.policy, now)
+        every = self._timeline_at(now).active(now)
         return tuple(a for a in every if not is_closed(a, self.closures))
+
+    def _timeline_at(self, now: datetime) -> Timeline:
+        """The policy's occurrences around `now`, found anew only when they do not hold it."""
+        if self._timeline.policy is not self._config.policy or not self._timeline.covers(now):
+            self._timeline = Timeline.ahead(self._config.policy, now)
+        return self._timeline
 
     def step(self) -> Outcome:
         """Brings the kernel to what is wanted now. Safe to call at any time, and often."""
@@ -82,6 +89,9 @@ class Daemon:
         if outcome.result != "failed":
             outcome = self._retire(outcome, now)
         self._remember(outcome)
+        if self._timeline.wears_out(now):
+            # Here, where nothing waits, and not at the instant at which a window opens.
+            self._timeline = Timeline.ahead(self._config.policy, now)
         return outcome
 
     def release(self) -> Outcome:
@@ -149,7 +159,7 @@ class Daemon:
         now = self._clock.now()
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
         wake = min(now + LOOK_EVERY, midnight)
-        edge = next_transition(self._config.policy, now)
+        edge = self._timeline_at(now).next_transition(now)
         if edge is not None:
             wake = min(wake, edge)
         if self.active(now):
@@ -199,7 +209,7 @@ class Daemon:
         last = self._last
         devices = last.state.devices if last.state else frozenset()
         needed = [*policy.gateway.uplinks, *(link.device for link in policy.links)]
-        nexts = islice(coming(policy, now, datetime.max.replace(tzinfo=UTC)), SHOWN_WINDOWS)
+        nexts = islice(self._timeline_at(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
             config_error=self._config_error,

@@ -91,7 +91,6 @@ TESTED_BY: dict[str, str] = {
     "policy.sections": "policy/test_bad_config.py",
     "policy.shape": "policy/test_bad_config.py",
     "policy.times": "policy/test_bad_config.py",
-    "policy.together": "policy/test_bad_config.py",
     "policy.windows": "policy/test_bad_config.py",
     "policy.words": "policy/test_bad_config.py",
     "policy.yamlevents": "policy/test_yamltext.py",

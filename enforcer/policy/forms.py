@@ -1,24 +1,26 @@
 """The time forms of a window: which keys make which form, and the form as a value.
 
-Checked fields come in; `Timed` goes out, or None with the problems appended. The forms `rrule`,
-`hijri` and `calendar` are read whole here and expanded in `schedule`.
+Checked fields come in; `Timed` goes out, or None with the problems appended. What a form means in
+instants is `schedule`'s; only what can be told without instants is refused here.
 """
 
 from __future__ import annotations
 
 import posixpath
-import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 from enforcer.errors import Problem
 from enforcer.policy.documents import WindowSection
+from enforcer.policy.icalevents import CalendarFiles, read_events
+from enforcer.policy.icallines import CalendarError
 from enforcer.policy.model import Calendar, Hijri, Once, Recurring, TimeForm
 from enforcer.policy.places import Document, Path
+from enforcer.policy.recurrence import check_rrule, last_wall, parse_rule, walls
 from enforcer.policy.shape import Checked
 from enforcer.policy.times import Stamp
-from enforcer.policy.words import pick, shown
+from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones, find_zone, instant, offset_name
 
 
@@ -41,9 +43,11 @@ class _Keys:
 # Told by its first key; a window with none of the other three is declared once.
 _FORMS = {
     "start": _Keys("a window declared once", ("start",), ("end", "duration", "timezone", "fold")),
-    "rrule": _Keys("a recurring window", ("rrule", "start", "duration", "timezone"), ("except",)),
-    "hijri": _Keys("a Hijri window", ("hijri", "from", "to", "timezone"), ("sighting",)),
-    "calendar": _Keys("a calendar window", ("calendar",), ("match", "timezone")),
+    "rrule": _Keys(
+        "a recurring window", ("rrule", "start", "duration", "timezone"), ("except", "fold")
+    ),
+    "hijri": _Keys("a Hijri window", ("hijri", "from", "to", "timezone"), ("sighting", "fold")),
+    "calendar": _Keys("a calendar window", ("calendar",), ("match", "timezone", "fold")),
 }
 TIME_KEYS = {key for keys in _FORMS.values() for key in (*keys.must, *keys.may)}
 
@@ -54,6 +58,7 @@ def read_form(
     checked: Checked[WindowSection],
     given: set[str],
     zones: Zones,
+    calendars: CalendarFiles,
     problems: list[Problem],
 ) -> Timed | None:
     """The time form that the keys `given` make."""
@@ -89,6 +94,8 @@ def read_form(
             refuse(str(error), "timezone")
     if not checked.good(*TIME_KEYS) or len(problems) != before:
         return None
+    if main == "calendar":
+        return _calendar(document, path, section, zone, calendars, problems)
     return _READ[main](document, path, section, zone, problems)
 
 
@@ -179,8 +186,49 @@ def _recurring(
         stamp.wall if "T" in stamp.text else datetime.combine(stamp.wall.date(), time_of_day)
         for stamp in excepted
     )
-    form = Recurring(rule, section.start.wall, section.duration or timedelta(), left_out)
+    for here, fact in _off_the_rule(rule, section.start, zone or UTC, excepted, left_out):
+        problems.append(document.problem((*path, *here), fact))
+    if len(problems) != before:
+        return None
+    form = Recurring(
+        rule,
+        section.start.wall,
+        section.duration or timedelta(),
+        left_out,
+        section.fold,
+        last_wall(rule, section.start.wall, zone or UTC),
+    )
     return Timed(form, zone or UTC, section.timezone or "UTC")
+
+
+def _off_the_rule(
+    rule: str,
+    start: Stamp,
+    zone: tzinfo,
+    excepted: Sequence[Stamp],
+    left_out: Sequence[datetime],
+) -> Iterator[tuple[Path, str]]:
+    """What is given as an occurrence and is none: the start, or an exception."""
+    parsed = parse_rule(rule, start.wall)
+    first = next(walls(parsed, start.wall, start.wall), None)
+    if first is None:
+        fact = "happens on no day of the calendar from the start on"
+        yield ("rrule",), f"{shown(rule)} {fact}; write a day that there is"
+        return
+    if first != start.wall:
+        fact = f"{shown(start.text)} is no occurrence of the rrule"
+        yield ("start",), f'{fact}; the first one after it is "{first.isoformat()}", write that'
+        return
+    last = last_wall(rule, start.wall, zone)
+    if last is not None and last < start.wall:
+        yield ("rrule",), "UNTIL is before the start; write a later one, or leave it out"
+        return
+    tick = timedelta(seconds=1)
+    for n, (stamp, wall) in enumerate(zip(excepted, left_out, strict=True)):
+        here = next(walls(parsed, start.wall, wall, wall + tick), None)
+        if here is None or (last is not None and wall > last):
+            fact = f"{shown(stamp.text)} is no occurrence of the rrule, so it leaves nothing out"
+            yield ("except", n), f"{fact}; correct it, or remove it"
 
 
 def _hijri(
@@ -206,7 +254,7 @@ def _hijri(
         return None
     days = section.hijri
     sighting = tuple(sorted((section.sighting or {}).items()))
-    form = Hijri(days.month, days.day, days.days, section.from_, section.to, sighting)
+    form = Hijri(days.month, days.day, days.days, section.from_, section.to, sighting, section.fold)
     return Timed(form, zone or UTC, section.timezone or "UTC")
 
 
@@ -215,12 +263,31 @@ def _calendar(
     path: Path,
     section: WindowSection,
     zone: tzinfo | None,
+    calendars: CalendarFiles,
     problems: list[Problem],
 ) -> Timed | None:
     assert section.calendar is not None
+    before = len(problems)
     # Relative to the file that names it, kept relative to the configuration's folder.
     file = posixpath.normpath(posixpath.join(posixpath.dirname(document.file), section.calendar))
-    form = Calendar(file, section.match)
+    try:
+        components = calendars.components(file)
+    except CalendarError as error:
+        problems.append(Problem(file, error.line, 1, "", str(error)))
+        return None
+    except ValueError as error:
+        where = (*path, "calendar")
+        problems.append(document.problem(where, f"{shown(file)} {error}"))
+        return None
+    events = read_events(file, components, section.match, zone, calendars, problems)
+    if not events and len(problems) == before:
+        which = f"whose summary holds {shown(section.match)}" if section.match else "at all"
+        fact = f"{shown(file)} has no event {which} that takes place"
+        key = "match" if section.match else "calendar"
+        problems.append(document.problem((*path, key), f"{fact}; correct it, or remove the window"))
+    if len(problems) != before:
+        return None
+    form = Calendar(file, section.match, tuple(events), section.fold)
     return Timed(form, zone or UTC, section.timezone or "UTC")
 
 
@@ -230,51 +297,7 @@ _READ: dict[
         [Document, Path, WindowSection, tzinfo | None, list[Problem]],
         Timed | None,
     ],
-] = {"start": _once, "rrule": _recurring, "hijri": _hijri, "calendar": _calendar}
-
-_NUMBERS = r"[+-]?[1-9]\d{0,2}(,[+-]?[1-9]\d{0,2})*"
-# RFC 5545 section 3.3.10. Parts below a day are left out: nobody declares a window every second.
-_RULE_PARTS = {
-    "FREQ": r"YEARLY|MONTHLY|WEEKLY|DAILY",
-    "UNTIL": r"\d{8}(T\d{6}Z?)?",
-    "COUNT": r"[1-9]\d{0,4}",
-    "INTERVAL": r"[1-9]\d{0,3}",
-    "BYDAY": r"([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU)(,([+-]?[1-9]\d?)?(MO|TU|WE|TH|FR|SA|SU))*",
-    "BYMONTHDAY": _NUMBERS,
-    "BYYEARDAY": _NUMBERS,
-    "BYWEEKNO": _NUMBERS,
-    "BYMONTH": r"[1-9]\d?(,[1-9]\d?)*",
-    "BYSETPOS": _NUMBERS,
-    "WKST": r"MO|TU|WE|TH|FR|SA|SU",
-}
-
-
-def check_rrule(rule: str) -> str:
-    """`rule` in canonical case, when its parts are of RFC 5545. Raises ValueError."""
-    parts: dict[str, str] = {}
-    for part in rule.upper().removeprefix("RRULE:").split(";"):
-        key, equals, value = part.partition("=")
-        if not equals or key not in _RULE_PARTS:
-            known = pick(key, _RULE_PARTS, "")
-            raise ValueError(f"{shown(part)} is no part of an rrule; {known}")
-        if key in parts:
-            raise ValueError(f"{key} is given twice; remove one")
-        if not re.fullmatch(_RULE_PARTS[key], value, re.ASCII):
-            hint = _RULE_HINTS.get(key, "see RFC 5545, section 3.3.10")
-            raise ValueError(f"{shown(part)} is not valid in an rrule; {hint}")
-        parts[key] = value
-    if "FREQ" not in parts:
-        raise ValueError("has no FREQ; write it like FREQ=MONTHLY;BYDAY=1SU")
-    if "COUNT" in parts and "UNTIL" in parts:
-        raise ValueError("has both COUNT and UNTIL; keep one of the two")
-    return ";".join(f"{key}={value}" for key, value in parts.items())
-
-
-_RULE_HINTS = {
-    "FREQ": "write YEARLY, MONTHLY, WEEKLY or DAILY",
-    "BYDAY": "write days like SU, or 1SU for the first Sunday",
-    "UNTIL": "write it like 20271231T235959Z",
-}
+] = {"start": _once, "rrule": _recurring, "hijri": _hijri}
 
 
 def hours(length: timedelta) -> str:

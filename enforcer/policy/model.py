@@ -72,20 +72,25 @@ class Once:
 class Recurring:
     """The time form of RFC 5545: `rrule` from the wall time `start` in the window's zone.
 
-    `start` and `except_` are naive wall times; `duration` is elapsed time.
+    `start`, `except_` and `last` are naive wall times; `duration` is elapsed time. `last` is the
+    last wall time of a rule with COUNT. `fold` tells what is meant where the clock shows a wall
+    time twice or not at all (PEP 495: 0 reads it on the clock before the change, 1 after).
     """
 
     rrule: str
     start: datetime
     duration: timedelta
     except_: tuple[datetime, ...] = ()
+    fold: int | None = None
+    last: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Hijri:
     """Days of the Umm al-Qura calendar, each from `from_minute` to `to_minute` of the wall clock.
 
-    `to_minute` at or before `from_minute` means the next day. `sighting` shifts a year's month.
+    `to_minute` before `from_minute` means the next day. `sighting` are (year, shift in days) of
+    the month that begins the window; `fold` as in `Recurring`.
     """
 
     month: int
@@ -94,14 +99,42 @@ class Hijri:
     from_minute: int
     to_minute: int
     sighting: tuple[tuple[int, int], ...] = ()
+    fold: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A VEVENT as `zone`'s wall clock tells it; `start`, `last`, `also`, `not_on` are naive.
+
+    It ends `days` later on the wall clock and then `length` of elapsed time later. `all_day`: from
+    the first instant of a day to the first of another. `also` are RDATEs; `not_on` what EXDATE or
+    an override takes out. `line` is where it begins in its file.
+    """
+
+    summary: str
+    start: datetime
+    zone: tzinfo
+    days: int
+    length: timedelta
+    all_day: bool = False
+    rrule: str = ""
+    last: datetime | None = None
+    also: tuple[datetime, ...] = ()
+    not_on: frozenset[datetime] = frozenset()
+    line: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Calendar:
-    """Events of an iCalendar file whose summary contains `match` (every event when None)."""
+    """Events of an iCalendar file whose summary contains `match` (every event when None).
+
+    `file` is relative to the folder of `enforcer.yaml`; `fold` as in `Recurring`.
+    """
 
     file: str
     match: str | None = None
+    events: tuple[Event, ...] = ()
+    fold: int | None = None
 
 
 TimeForm = Once | Recurring | Hijri | Calendar

@@ -1,109 +1,217 @@
-"""What windows may not do together: share an id, mark one packet in two ways, reserve more of a
-link than may be reserved, keep guard armed more than half of any 30 days.
+"""What windows may not do together: mark one packet in two ways, reserve more of a link than may be
+reserved, guard an estate without a pause for longer than one guard window may last, keep guard
+armed more than half of any 30 days.
 
-Placed windows come in, problems go out. Only windows declared once have instants here; the other
-forms are checked as `schedule` expands them. Provisional windows are not armed and do not count.
+Occurrences of all windows of all forms come in, sorted; problems go out. Provisional windows are
+not armed and are not among them.
 """
 
 from __future__ import annotations
 
+import heapq
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
 
 from enforcer.errors import Problem
 from enforcer.policy import limits
 from enforcer.policy.forms import hours
-from enforcer.policy.model import Mark, Once
+from enforcer.policy.model import Estate, Mark
 from enforcer.policy.windows import Placed
 from enforcer.policy.words import shown
 
-Span = tuple[datetime, datetime]
+# More pairs than this tell nobody more.
+MOST_CONFLICTS = 100
 
 
-def check_together(placed: Sequence[Placed]) -> list[Problem]:
-    """Every conflict between windows of all files."""
-    armed = sorted(
-        (p for p in placed if isinstance(p.window.form, Once) and not p.window.provisional),
-        key=lambda p: (*_span(p), p.window.id),
-    )
-    return [*_same_ids(placed), *_marks(armed), *_shares(armed), *_guard_budget(armed)]
+@dataclass(frozen=True, slots=True, order=True)
+class Armed:
+    """An occurrence and its window; `index` is the window's place in the order of the files."""
+
+    starts_at: datetime
+    ends_at: datetime
+    index: int
+    placed: Placed = field(compare=False)
+
+    @property
+    def id(self) -> str:
+        return self.placed.window.id
 
 
-def _span(placed: Placed) -> Span:
-    form = placed.window.form
-    assert isinstance(form, Once)
-    return form.starts_at, form.ends_at
+def check_together(armed: Sequence[Armed], estates: Sequence[Estate]) -> list[Problem]:
+    """Every conflict between occurrences, each pair or group of windows once."""
+    # Staged windows hold back nothing.
+    guarding = [a for a in armed if a.placed.window.guard and not a.placed.window.stage]
+    return [
+        *_marks(armed),
+        *_shares(armed),
+        *_guard_chains(guarding, estates),
+        *_guard_budget(guarding),
+    ]
 
 
-def _same_ids(placed: Iterable[Placed]) -> Iterator[Problem]:
-    first: dict[str, Placed] = {}
-    for one in placed:
-        other = first.setdefault(one.window.id, one)
-        if other is not one:
-            fact = f"{shown(one.window.id)} is already the id of the window at {other.place}"
-            yield one.problem(f"{fact}; give each window an id of its own", "id")
-
-
-def _overlapping(armed: Iterable[Placed]) -> Iterator[tuple[Placed, list[Placed]]]:
-    """Each window with the earlier ones (by start) that are still armed when it begins."""
-    running: list[Placed] = []
+def _marks(armed: Iterable[Armed]) -> Iterator[Problem]:
+    """Of each value only the occurrence that lasts longest is looked at: the others agree."""
+    running: dict[tuple[str, Hashable], Armed] = {}
+    told: set[tuple[int, int]] = set()
     for one in armed:
-        running = [other for other in running if _span(other)[1] > _span(one)[0]]
-        yield one, running
-        running.append(one)
+        mark = one.placed.window.mark
+        for key, value in _values(mark):
+            for (other_key, other_value), other in list(running.items()):
+                if other_key != key or other_value == value:
+                    continue
+                if other.ends_at <= one.starts_at:
+                    del running[other_key, other_value]
+                    continue
+                pair = (min(one.index, other.index), max(one.index, other.index))
+                if pair not in told and len(told) < MOST_CONFLICTS:
+                    told.add(pair)
+                    yield _conflict(one, other, key)
+            longest = running.get((key, value))
+            if longest is None or longest.ends_at < one.ends_at:
+                running[key, value] = one
 
 
-def _marks(armed: Iterable[Placed]) -> Iterator[Problem]:
-    marking = [one for one in armed if one.window.mark is not None]
-    for one, running in _overlapping(marking):
-        for other in running:
-            assert one.window.mark is not None
-            assert other.window.mark is not None
-            fact = _conflict(one.window.mark, other.window.mark)
-            if fact is not None:
-                where = f"window {shown(other.window.id)} at {other.place}"
-                yield one.problem(
-                    f"{fact[1]}, while {where} overlaps it in time and marks the same packets "
-                    f"with {fact[2]}; use one {fact[0]}, or move one window",
-                    "measures",
-                    "mark",
-                )
+def _values(mark: Mark | None) -> Iterator[tuple[str, int]]:
+    if mark is not None and mark.fwmark is not None:
+        yield "fwmark", mark.fwmark
+    if mark is not None and mark.dscp is not None:
+        yield "dscp", mark.dscp
 
 
-def _conflict(a: Mark, b: Mark) -> tuple[str, str, str] | None:
-    if a.fwmark is not None and b.fwmark is not None and a.fwmark != b.fwmark:
-        return "fwmark", f"marks with fwmark {a.fwmark:#x}", f"{b.fwmark:#x}"
-    if a.dscp is not None and b.dscp is not None and a.dscp != b.dscp:
-        return "dscp", f"marks with dscp {a.dscp}", f"{b.dscp}"
-    return None
+def _conflict(one: Armed, other: Armed, key: str) -> Problem:
+    mine, theirs = (
+        f"{value:#x}" if key == "fwmark" else str(value)
+        for armed in (one, other)
+        for k, value in _values(armed.placed.window.mark)
+        if k == key
+    )
+    where = f"window {shown(other.id)} at {other.placed.place}"
+    return one.placed.problem(
+        f"marks with {key} {mine}, while {where} overlaps it in time and marks the same packets "
+        f"with {theirs}; use one {key}, or move one window",
+        "measures",
+        "mark",
+    )
 
 
-def _shares(armed: Iterable[Placed]) -> Iterator[Problem]:
-    reserving = [one for one in armed if one.window.reserve is not None]
-    for one, running in _overlapping(reserving):
-        link = one.window.reserve.link if one.window.reserve else ""
-        same = [o for o in running if o.window.reserve and o.window.reserve.link == link]
-        total = sum(p.window.reserve.share for p in (*same, one) if p.window.reserve)
-        # Shares are decimal fractions held in binary: 7 + 56 + 17 % must not be over 80 %.
-        if not same or round(total, 9) <= limits.RESERVE_SHARE:
+def _shares(armed: Iterable[Armed]) -> Iterator[Problem]:
+    running: dict[str, list[tuple[datetime, int, Armed]]] = {}
+    told: set[int] = set()
+    for one in armed:
+        reserve = one.placed.window.reserve
+        if reserve is None:
             continue
-        others = ", ".join(f"{shown(o.window.id)} at {o.place}" for o in same)
-        ceiling = f"over the {limits.RESERVE_SHARE * 100:g}% ceiling"
-        yield one.problem(
-            f"together with {others}, which overlaps it in time, {total * 100:g}% of link "
-            f"{shown(link)} is reserved, {ceiling}; lower the shares, or move one window",
-            "measures",
-            "reserve",
-            "share",
-        )
+        others = running.setdefault(reserve.link, [])
+        while others and others[0][0] <= one.starts_at:
+            heapq.heappop(others)
+        total = reserve.share + sum(_share(other) for _, _, other in others)
+        # Shares are decimal fractions held in binary: 7 + 56 + 17 % must not be over 80 %.
+        if others and round(total, 9) > limits.RESERVE_SHARE and one.index not in told:
+            told.add(one.index)
+            yield _over(one, [other for _, _, other in sorted(others)], total, reserve.link)
+        heapq.heappush(others, (one.ends_at, one.index, one))
 
 
-def _guard_budget(armed: Iterable[Placed]) -> Iterator[Problem]:
-    """Any 30 days hold at most 15 armed ones. Staged windows hold back nothing: not counted."""
-    guarding = [one for one in armed if one.window.guard is not None and not one.window.stage]
-    spans = list(_merged(_span(one) for one in guarding))
+def _share(armed: Armed) -> float:
+    reserve = armed.placed.window.reserve
+    return reserve.share if reserve else 0.0
+
+
+def _over(one: Armed, others: Sequence[Armed], total: float, link: str) -> Problem:
+    names = _listed(f"{shown(o.id)} at {o.placed.place}" for o in others)
+    overlap = "which overlaps it in time" if len(others) == 1 else "which overlap it in time"
+    ceiling = f"over the {limits.RESERVE_SHARE * 100:g}% ceiling"
+    return one.placed.problem(
+        f"together with {names}, {overlap}, {total * 100:g}% of link "
+        f"{shown(link)} is reserved, {ceiling}; lower the shares, or move one window",
+        "measures",
+        "reserve",
+        "share",
+    )
+
+
+def _listed(names: Iterable[str], most: int = 8) -> str:
+    every = list(dict.fromkeys(names))
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+# --- the ceilings of promise 7 --------------------------------------------------------------------
+
+
+def _guard_chains(guarding: Iterable[Armed], estates: Sequence[Estate]) -> Iterator[Problem]:
+    """A chain of guard windows is one guard window: else two would outlast the ceiling of one."""
+    groups = _groups(estates)
+    chains: dict[str, list[Armed]] = {}
+    told: set[frozenset[int]] = set()
+    for one in guarding:
+        group = _group(one, groups)
+        chain = chains.get(group, [])
+        if chain and one.starts_at - max(a.ends_at for a in chain) >= limits.GUARD_PAUSE:
+            yield from _too_long(chain, told)
+            chain = []
+        chains[group] = [*_needed(chain), one]
+    for chain in chains.values():
+        yield from _too_long(chain, told)
+
+
+def _needed(chain: list[Armed]) -> list[Armed]:
+    """A chain of thousands of overlapping windows is known by its first, last and longest."""
+    if len(chain) < 64:
+        return chain
+    latest = max(chain, key=lambda a: a.ends_at)
+    return list(dict.fromkeys((*chain[:8], latest, *chain[-8:])))
+
+
+def _too_long(chain: Sequence[Armed], told: set[frozenset[int]]) -> Iterator[Problem]:
+    starts_at, ends_at = chain[0].starts_at, max(a.ends_at for a in chain)
+    windows = frozenset(a.index for a in chain)
+    # One occurrence alone is measured where it is declared.
+    if ends_at - starts_at <= limits.GUARD_WINDOW or len(chain) == 1 or windows in told:
+        return
+    told.add(windows)
+    last = chain[-1]
+    names = _listed(shown(a.id) for a in chain)
+    pause = hours(limits.GUARD_PAUSE)
+    fact = (
+        f"{names} guard the same estate from {starts_at:%Y-%m-%dT%H:%MZ} to "
+        f"{ends_at:%Y-%m-%dT%H:%MZ} without a pause of {pause}: {hours(ends_at - starts_at)} is "
+        f"over the {hours(limits.GUARD_WINDOW)} ceiling of a guard window, and a chain of guard "
+        "windows is one guard window"
+    )
+    remedy = f"shorten them, or leave a pause of {pause} between them"
+    yield last.placed.problem(f"{fact}; {remedy}", "measures", "guard")
+
+
+def _group(one: Armed, groups: dict[str, str]) -> str:
+    guard = one.placed.window.guard
+    assert guard is not None
+    return groups.get(guard.estate, guard.estate)
+
+
+def _groups(estates: Sequence[Estate]) -> dict[str, str]:
+    """Estate → the first of those it shares addresses with: under two names it is one estate."""
+    ends = sorted(
+        ((p.family, p.network, p.last, estate.name) for estate in estates for p in estate.prefixes),
+    )
+    first: dict[str, str] = {estate.name: estate.name for estate in estates}
+    reach: tuple[int, int, str] | None = None
+    for family, begin, end, name in ends:
+        if reach is not None and reach[0] == family and begin <= reach[1]:
+            old, new = first[name], first[reach[2]]
+            first = {n: new if g == old else g for n, g in first.items()}
+            reach = (family, max(end, reach[1]), name)
+        else:
+            reach = (family, end, name)
+    return first
+
+
+def _guard_budget(guarding: Sequence[Armed]) -> Iterator[Problem]:
+    """Any 30 days hold at most 15 armed ones."""
+    spans = list(_merged((a.starts_at, a.ends_at) for a in guarding))
     if not spans:
         return
     # What is armed in a period grows until its edge meets an edge of a span: only these matter.
@@ -121,19 +229,18 @@ def _guard_budget(armed: Iterable[Placed]) -> Iterator[Problem]:
         end = start + limits.GUARD_PERIOD
         length = armed_until(end) - armed_until(start)
         if length > limits.GUARD_ARMED_IN_PERIOD:
-            inside = [o for o in guarding if _span(o)[0] < end and _span(o)[1] > start]
-            names = ", ".join(shown(one.window.id) for one in inside[:8])
-            if len(inside) > 8:
-                names += f" and {len(inside) - 8} more"
+            inside = [a for a in guarding if a.starts_at < end and a.ends_at > start]
+            names = _listed(shown(a.id) for a in inside)
             fact = f"guard is armed for {hours(length)} of the 30 days from {start:%Y-%m-%dT%H:%MZ}"
             ceiling = f"over the ceiling of {hours(limits.GUARD_ARMED_IN_PERIOD)}"
             remedy = "shorten or remove some, or leave guard out of them"
-            yield inside[-1].problem(f"{fact} by {names}, {ceiling}; {remedy}", "measures", "guard")
+            last = inside[-1].placed
+            yield last.problem(f"{fact} by {names}, {ceiling}; {remedy}", "measures", "guard")
             return
 
 
-def _merged(spans: Iterable[Span]) -> Iterator[Span]:
-    current: Span | None = None
+def _merged(spans: Iterable[tuple[datetime, datetime]]) -> Iterator[tuple[datetime, datetime]]:
+    current: tuple[datetime, datetime] | None = None
     for start, end in sorted(spans):
         if current is not None and start <= current[1]:
             current = (current[0], max(current[1], end))

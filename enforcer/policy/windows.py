@@ -1,7 +1,7 @@
 """A windows file → windows: one time form each, times as instants, measures that name what exists.
 
 A document and the foundation come in; placed windows go out, and everything wrong goes to
-`problems`. What concerns several windows together is `together`'s.
+`problems`. What concerns several windows or occurrences together is `schedule`'s.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enforcer.errors import Problem
 from enforcer.policy import forms, limits
 from enforcer.policy.documents import WindowSection
+from enforcer.policy.icalevents import CalendarFiles
 from enforcer.policy.model import Guard, Mark, Once, Recurring, Reserve, Window
 from enforcer.policy.places import Document, Path
 from enforcer.policy.sections import Foundation
@@ -38,7 +39,11 @@ class Placed:
 
 
 def read_windows(
-    document: Document, foundation: Foundation, zones: Zones, problems: list[Problem]
+    document: Document,
+    foundation: Foundation,
+    zones: Zones,
+    calendars: CalendarFiles,
+    problems: list[Problem],
 ) -> Iterator[Placed]:
     """The windows of one file that are right in themselves."""
     entries = document.value
@@ -54,7 +59,7 @@ def read_windows(
         checked = check(WindowSection, document, path, entry, problems)
         if checked is None:
             continue
-        time = forms.read_form(document, path, checked, set(entry), zones, problems)
+        time = forms.read_form(document, path, checked, set(entry), zones, calendars, problems)
         if checked.good("measures"):
             _check_measures(document, path, checked.section, foundation, problems)
             if time is not None:
@@ -138,7 +143,7 @@ def _check_guard_length(
         case Recurring(duration=duration):
             length = duration
         case _:
-            # A day of the Hijri form is under 24 h; events of a calendar are measured one by one.
+            # A day of the Hijri form is under 24 h; events of a calendar are measured as instants.
             return
     if length > limits.GUARD_WINDOW:
         ceiling = f"{forms.hours(limits.GUARD_WINDOW)} ceiling of a guard window"

@@ -62,18 +62,55 @@ def instant(stamp: Stamp, zone: tzinfo, fold: int | None) -> tuple[datetime, boo
     """
     if stamp.offset is not None:
         return stamp.wall.replace(tzinfo=stamp.offset).astimezone(UTC), False
-    first = stamp.wall.replace(tzinfo=zone, fold=0)
-    second = stamp.wall.replace(tzinfo=zone, fold=1)
-    if first.utcoffset() == second.utcoffset():
-        return first.astimezone(UTC), False
-    after = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
-    if after != stamp.wall:
+    found = readings(stamp.wall, zone)
+    if len(found) == 1:
+        return found[0], False
+    if not found:
+        after = read(stamp.wall, zone, 0).astimezone(zone).replace(tzinfo=None)
         fact = f"{shown(stamp.text)} does not exist in {zone}: clocks are set forward over it"
         raise ValueError(f'{fact}; write "{after.isoformat()}", or a time before the change')
     if fold is None:
         fact = f"{shown(stamp.text)} comes twice in {zone}: clocks are set back over it"
         raise ValueError(f"{fact}; add fold: 0 for the first, fold: 1 for the second")
-    return (second if fold else first).astimezone(UTC), True
+    return found[fold], True
+
+
+def read(wall: datetime, zone: tzinfo, fold: int) -> datetime:
+    """The instant that PEP 495 gives `wall`: by the clock before a change, or (1) the one after."""
+    aware = wall.replace(tzinfo=zone, fold=fold)
+    return (wall - (aware.utcoffset() or timedelta())).replace(tzinfo=UTC)
+
+
+def readings(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
+    """The instants at which clocks of `zone` show `wall`: one; none, where they are set forward
+    over it; two, in order, where they are set back over it.
+    """
+    aware = wall.replace(tzinfo=zone)
+    offset, other = aware.utcoffset(), aware.replace(fold=1).utcoffset()
+    first = (wall - (offset or timedelta())).replace(tzinfo=UTC)
+    if offset == other:
+        return (first,)
+    second = (wall - (other or timedelta())).replace(tzinfo=UTC)
+    return (first, second) if first < second else ()
+
+
+def day_begins(wall: datetime, zone: tzinfo) -> datetime:
+    """The first instant at which clocks of `zone` show `wall` or, where they never do, a later
+    time: for midnight, the instant at which that day begins.
+    """
+    found = readings(wall, zone)
+    if found:
+        return found[0]
+    # The clock jumps over `wall` somewhere between the two readings of PEP 495.
+    low, high = sorted((read(wall, zone, 0), read(wall, zone, 1)))
+    while high - low > timedelta(seconds=1):
+        middle = low + (high - low) // 2
+        middle = middle.replace(microsecond=0)
+        if middle.astimezone(zone).replace(tzinfo=None) < wall:
+            low = middle
+        else:
+            high = middle
+    return high
 
 
 def offset_name(zone: tzinfo) -> str:

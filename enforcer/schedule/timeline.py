@@ -1,49 +1,34 @@
-"""Windows → instants: which are active at a time, and when that next changes.
+"""Windows → activations: which are active at a time, and when that next changes.
 
 A policy and `now` come in (aware); activations go out, as instants in UTC. It asks no clock. The
-forms that a window may take each have an expander in `EXPAND`; a form without one (`expands` says
-so) has no occurrences yet.
+functions look at every window; a `Timeline` is found once and then asked often, at a cost that
+does not depend on how many windows there are.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
-from enforcer.policy.model import Activation, Once, Policy, TimeForm, Window
+from enforcer.policy.model import Activation, Policy, Window
+from enforcer.schedule.spans import END, Span, spans
 
-# The finest step of time, to ask for one instant; and the end of every time that policy accepts.
+# The finest step of time, to ask for one instant.
 _INSTANT = timedelta(microseconds=1)
-_HORIZON = datetime(2300, 1, 1, tzinfo=UTC)
-
-# Occurrences of one window that overlap [after, before), in order, never overlapping each other.
-Expander = Callable[[Window, datetime, datetime], Iterator[Activation]]
-
-
-def _once(window: Window, after: datetime, before: datetime) -> Iterator[Activation]:
-    form = window.form
-    assert isinstance(form, Once)
-    if form.starts_at < before and form.ends_at > after:
-        yield Activation(form.starts_at, form.ends_at, window)
-
-
-EXPAND: dict[type[TimeForm], Expander] = {Once: _once}
-
-
-def expands(window: Window) -> bool:
-    """True when this window's form can be told as instants."""
-    return type(window.form) in EXPAND
 
 
 def occurrences(window: Window, after: datetime, before: datetime) -> Iterator[Activation]:
     """The occurrences of `window` that share an instant with `after` <= t < `before`, in order.
 
-    Those of a provisional window too: whether it is armed is `active`'s to say.
+    Those of a provisional window too: whether it is armed is `active`'s to say. One whose wall
+    time became unclear (new rules of a zone, after `check`) is left out: nothing is guessed.
     """
-    expand = EXPAND.get(type(window.form))
-    if expand is not None and after < before:
-        yield from expand(window, after, before)
+    for told in spans(window, after, before):
+        if isinstance(told, Span):
+            yield Activation(told.starts_at, told.ends_at, window)
 
 
 def active(policy: Policy, now: datetime) -> tuple[Activation, ...]:
@@ -72,7 +57,7 @@ def next_transition(policy: Policy, now: datetime) -> datetime | None:
 
 
 def _transitions(window: Window, now: datetime) -> Iterator[datetime]:
-    for occurrence in occurrences(window, now, _HORIZON):
+    for occurrence in occurrences(window, now, END):
         if occurrence.starts_at > now:
             yield occurrence.starts_at
             return
@@ -89,3 +74,68 @@ def coming(policy: Policy, after: datetime, before: datetime) -> Iterator[Activa
 
 def _order(activation: Activation) -> tuple[datetime, str]:
     return activation.starts_at, activation.id
+
+
+# How far a timeline looks: far enough to hold what people want to see, and no farther.
+_REACHES = (timedelta(days=8), timedelta(days=60), timedelta(days=400))
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """What `policy` has on in `after` <= t < `before`.
+
+    `occurrences` are in order, provisional ones too. `edges` are the instants, in order, at which
+    something that is armed begins or ends.
+    """
+
+    policy: Policy
+    after: datetime
+    before: datetime
+    occurrences: tuple[Activation, ...]
+    edges: tuple[datetime, ...]
+
+    @classmethod
+    def build(cls, policy: Policy, after: datetime, before: datetime) -> Timeline:
+        found = [a for w in policy.windows for a in occurrences(w, after, before)]
+        armed = (a for a in found if not a.window.provisional)
+        edges = {edge for a in armed for edge in (a.starts_at, a.ends_at)}
+        return cls(
+            policy,
+            after,
+            before,
+            tuple(sorted(found, key=_order)),
+            tuple(sorted(edge for edge in edges if after < edge <= before)),
+        )
+
+    @classmethod
+    def ahead(cls, policy: Policy, now: datetime) -> Timeline:
+        """From `now` on, so far that the next 10 occurrences are in it, if there are so many."""
+        for reach in _REACHES:
+            timeline = cls.build(policy, now, now + reach)
+            if len(timeline.occurrences) >= _SHOWN:
+                return timeline
+        return cls.build(policy, now, END)
+
+    def covers(self, now: datetime) -> bool:
+        return self.after <= now < self.before
+
+    def wears_out(self, now: datetime) -> bool:
+        """True when more than half of it is past: time to find a new one, while nothing waits."""
+        return now - self.after > (self.before - self.after) / 2
+
+    def active(self, now: datetime) -> tuple[Activation, ...]:
+        """As the function; `now` must be covered."""
+        begun = bisect_right(self.occurrences, now, key=lambda a: a.starts_at)
+        return tuple(
+            a for a in self.occurrences[:begun] if a.ends_at > now and not a.window.provisional
+        )
+
+    def next_transition(self, now: datetime) -> datetime | None:
+        """The first start or end strictly after `now`; None when there is none up to `before`."""
+        at = bisect_right(self.edges, now)
+        return self.edges[at] if at < len(self.edges) else None
+
+    def coming(self, now: datetime) -> Iterator[Activation]:
+        """Every occurrence that is not over at `now`, in order."""
+        return (a for a in self.occurrences if a.ends_at > now)

@@ -13,15 +13,18 @@ import stat
 import zoneinfo
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from enforcer.errors import PolicyError, Problem
-from enforcer.policy.load import load
 from enforcer.policy.model import Policy
 from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones
+from enforcer.schedule.load import load
 
 YAML_BYTES = 64 * 1024**2
+CALENDAR_BYTES = 16 * 1024**2
 REGISTRY_BYTES = 1024**3
 WINDOWS_FOLDER = "windows.d"
 
@@ -64,15 +67,25 @@ def read_registry(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
     return files
 
 
-def load_policy(config_path: Path, zones: Zones = ZONES) -> tuple[Policy, dict[str, bytes]]:
+def load_policy(
+    config_path: Path, zones: Zones = ZONES, now: datetime | None = None
+) -> tuple[Policy, dict[str, bytes]]:
     """The policy at `config_path`, and the bytes of the registry files it names, by name.
 
-    Raises PolicyError with every problem of the configuration or, when it has none, of the
-    registry files that cannot be read.
+    With `now`, windows are looked at from then on (`schedule.load`). Raises PolicyError with every
+    problem of the configuration or, when it has none, of the registry files that cannot be read.
     """
     documents = read(config_path)
-    policy = load(documents.files, documents.main, zones)
+    read_calendar = partial(_read_calendar, documents.folder)
+    policy = load(documents.files, documents.main, zones, read_calendar, now)
     return policy, read_registry(documents.folder, policy.registry.files)
+
+
+def _read_calendar(folder: Path, name: str) -> bytes:
+    try:
+        return _read_one(folder / name, CALENDAR_BYTES)
+    except (OSError, ValueError) as error:
+        raise ValueError(refusal(error)) from error
 
 
 def _windows_files(folder: Path, problems: list[Problem]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 from enforcer.errors import PolicyError, Problem
@@ -17,9 +18,11 @@ class Configuration:
     registry: Registry
 
 
-def load_configuration(config: Path) -> Configuration:
-    """Raises PolicyError with every problem of every file; then nothing of it is used."""
-    policy, files = load_policy(config)
+def load_configuration(config: Path, now: datetime | None = None) -> Configuration:
+    """`now` as in `load_policy`. Raises PolicyError with every problem of every file; then nothing
+    of it is used.
+    """
+    policy, files = load_policy(config, now=now)
     registries: list[Registry] = []
     problems: list[Problem] = []
     count = 0

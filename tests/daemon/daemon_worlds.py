@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 from enforcer.daemon import Daemon
 from enforcer.kernel.fake import FakeKernel
 from enforcer.observe.totals import Totals
-from enforcer.policy.load import load
 from enforcer.policy.registry import parse_registry
 from enforcer.ruleset.compiler import epoch_ns
+from enforcer.schedule.load import load
 from enforcer.sources.files import ZONES
 from enforcer.sources.load import Configuration
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zoneinfo
 
-from enforcer.policy.load import load
+from enforcer.policy.load import no_calendars
 from enforcer.policy.model import Policy
 from enforcer.policy.zones import Zones
+from enforcer.schedule.load import load
 
 ZONES = Zones(zoneinfo.ZoneInfo)
 
@@ -32,6 +33,12 @@ def window(
     return f"- {{id: {window_id}, {record}, {times}, measures: {{{measures}}}{more}}}\n"
 
 
-def policy_of(*windows: str, main: str = MAIN) -> Policy:
+def policy_of(*windows: str, main: str = MAIN, calendars: dict[str, str] | None = None) -> Policy:
+    """`calendars` by name, as text."""
+    texts = calendars or {}
     documents = {"enforcer.yaml": main.encode(), "windows.d/w.yaml": "".join(windows).encode()}
-    return load(documents, "enforcer.yaml", ZONES)
+
+    def read_calendar(name: str) -> bytes:
+        return texts[name].encode() if name in texts else no_calendars(name)
+
+    return load(documents, "enforcer.yaml", ZONES, read_calendar)

@@ -15,10 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.errors import PolicyError, Problem
-from enforcer.policy.load import digest, load
+from enforcer.policy.load import digest
 from enforcer.policy.model import (
     Calendar,
     Estate,
+    Event,
     Gateway,
     Guard,
     Hijri,
@@ -33,6 +34,7 @@ from enforcer.policy.model import (
     Window,
 )
 from enforcer.policy.prefix import parse_prefix, parse_service
+from enforcer.schedule.load import load
 from tests.policy.documents_by_hand import MAIN, ZONES, policy_of, window
 
 CONTRACT = Path(__file__).parent / "contract"
@@ -169,8 +171,17 @@ def test_a_day_alone_leaves_out_the_occurrence_of_that_day() -> None:
 
 
 def test_a_calendar_lies_beside_the_file_that_names_it() -> None:
-    only = policy_of(window(times="calendar: outages.ics, match: VPN")).windows[0]
-    assert only.form == Calendar("windows.d/outages.ics", "VPN")
+    text = (
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nSUMMARY:VPN\r\nDTSTART:20261201T080000Z\r\n"
+        "DTEND:20261201T120000Z\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+    only = policy_of(
+        window(times="calendar: outages.ics, match: VPN"),
+        calendars={"windows.d/outages.ics": text},
+    ).windows[0]
+    start = datetime(2026, 12, 1, 8)  # noqa: DTZ001
+    event = Event("VPN", start, UTC, 0, timedelta(hours=4))
+    assert only.form == Calendar("windows.d/outages.ics", "VPN", (event,))
 
 
 # --- just within the ceilings ------------------------------------------------------------------

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import get_args
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.policy.model import (
     Activation,
-    Calendar,
     Gateway,
-    Hijri,
     Mark,
     Once,
     Policy,
@@ -20,14 +17,7 @@ from enforcer.policy.model import (
     TimeForm,
     Window,
 )
-from enforcer.schedule.timeline import (
-    EXPAND,
-    active,
-    coming,
-    expands,
-    next_transition,
-    occurrences,
-)
+from enforcer.schedule.timeline import Timeline, active, coming, next_transition, occurrences
 
 EIGHT = datetime(2026, 12, 1, 8, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -92,21 +82,6 @@ def test_what_is_coming_is_in_order_over_all_windows() -> None:
     assert [a.id for a in coming(three, hours(0), hours(24))] == ["a", "b", "c"]
 
 
-def test_a_form_that_is_not_expanded_yet_says_so_and_has_no_occurrences() -> None:
-    forms = {
-        Once: Once(hours(0), hours(1)),
-        Recurring: Recurring("FREQ=DAILY", datetime(2026, 12, 1), timedelta(hours=1)),  # noqa: DTZ001
-        Hijri: Hijri(1, 9, 2, 360, 1320),
-        Calendar: Calendar("outages.ics"),
-    }
-    assert set(forms) == set(get_args(TimeForm))
-    for kind, form in forms.items():
-        window = declared("w", form)
-        assert expands(window) == (kind in EXPAND)
-        if not expands(window):
-            assert list(occurrences(window, hours(0), hours(24))) == []
-
-
 SPANS = st.tuples(st.integers(0, 20), st.integers(1, 10))
 
 
@@ -121,3 +96,38 @@ def test_between_transitions_nothing_changes(spans: list[tuple[int, int]], at: i
         assert active(every, following) != active(every, now)
     else:
         assert active(every, now) == ()
+
+
+DAILY = Recurring("FREQ=DAILY", datetime(2026, 11, 1, 22), timedelta(hours=3))  # noqa: DTZ001
+
+
+@given(st.lists(SPANS, max_size=6), st.integers(-30, 60), st.integers(0, 200))
+def test_a_timeline_says_what_looking_at_every_window_says(
+    spans: list[tuple[int, int]], begin: int, later: int
+) -> None:
+    windows = [once(f"w{n}", s, s + long, provisional=n == 3) for n, (s, long) in enumerate(spans)]
+    every = policy(*windows, declared("night", DAILY))
+    timeline = Timeline.ahead(every, hours(begin))
+    now = min(hours(begin + later), timeline.before - timedelta(days=1))
+    assert timeline.covers(now)
+    assert timeline.active(now) == active(every, now)
+    assert timeline.next_transition(now) == next_transition(every, now)
+    assert list(timeline.coming(now)) == list(coming(every, now, timeline.before))
+
+
+def test_a_timeline_knows_the_next_ten_occurrences_if_there_are_so_many() -> None:
+    yearly = Recurring("FREQ=YEARLY", datetime(2026, 12, 5), timedelta(hours=3))  # noqa: DTZ001
+    timeline = Timeline.ahead(policy(declared("fair", yearly), once("w", 0, 1)), hours(-1))
+    assert [a.starts_at.year for a in timeline.coming(hours(-1))][:4] == [2026, 2026, 2027, 2028]
+    assert len(timeline.occurrences) >= 10
+    busy = Timeline.ahead(policy(*(once(f"w{n}", n, n + 1) for n in range(20))), hours(-1))
+    assert busy.before == hours(-1) + timedelta(days=8)
+
+
+def test_a_timeline_says_nothing_about_what_it_does_not_cover() -> None:
+    long = policy(*(once(f"w{n}", n, n + 24 * 300) for n in range(20)))
+    cut = Timeline.build(long, hours(30), hours(40))
+    assert cut.next_transition(hours(30)) is None
+    assert not cut.covers(hours(40))
+    assert not cut.wears_out(hours(35))
+    assert cut.wears_out(hours(35) + TICK)

@@ -1,0 +1,141 @@
+"""Windows as instants, looked at ahead: what is wrong with an occurrence is said at `check`, not
+found out on the day.
+
+Placed windows come in, problems go out. It asks no clock: the horizon reaches from the first time
+that any window names (or from `now`, where the edge gives it) to two years behind the last window's
+beginning. What several windows do together is `together`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+
+from enforcer.errors import Problem
+from enforcer.policy import limits
+from enforcer.policy.forms import hours
+from enforcer.policy.model import Calendar, Estate, Hijri, Once, Recurring, Window
+from enforcer.policy.windows import Placed
+from enforcer.policy.words import count, shown
+from enforcer.policy.zones import read
+from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
+from enforcer.schedule.together import Armed, check_together
+
+HORIZON = timedelta(days=2 * 366)
+# Where no window names a date (Hijri windows come every year) and no clock was given.
+_ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def check_schedule(
+    placed: Sequence[Placed], estates: Sequence[Estate], now: datetime | None = None
+) -> list[Problem]:
+    """Every problem of windows as instants, over the horizon."""
+    after, before = horizon((one.window for one in placed), now)
+    problems: list[Problem] = []
+    armed: list[Armed] = []
+    for index, one in enumerate(placed):
+        # A window declared once is looked at wherever it lies.
+        whole = isinstance(one.window.form, Once)
+        told = list(spans(one.window, FIRST if whole else after, END if whole else before))
+        own = [span for span in told if isinstance(span, Span)]
+        problems += _unclear(one, told)
+        problems += _overlapping(one, own)
+        problems += _too_long(one, own)
+        if not one.window.provisional:
+            armed += (Armed(span.starts_at, span.ends_at, index, one) for span in own)
+    return problems + check_together(sorted(armed), estates)
+
+
+def horizon(windows: Iterable[Window], now: datetime | None) -> tuple[datetime, datetime]:
+    """From when to when windows are looked at."""
+    begins = [begin for window in windows if (begin := _begins(window)) is not None]
+    if now is not None:
+        # What lies more than a period back can no longer break a ceiling.
+        return now - limits.GUARD_PERIOD - limits.GUARD_WINDOW, max([now, *begins]) + HORIZON
+    return min(begins, default=_ANCHOR), max(begins, default=_ANCHOR) + HORIZON
+
+
+def _begins(window: Window) -> datetime | None:
+    """When the first occurrence begins, as nearly as a horizon needs; None: every year."""
+    match window.form:
+        case Once(starts_at):
+            return starts_at
+        case Recurring(start=start):
+            return read(start, window.zone, 0)
+        case Calendar(events=events):
+            begins = (read(event.start, event.zone, 0) for event in events)
+            return max(min(begins, default=_ANCHOR), FIRST)
+    return None
+
+
+def _unclear(one: Placed, told: Iterable[Told]) -> Iterator[Problem]:
+    """The first occurrence that a change of clocks makes unclear stands for all of them."""
+    found = [entry for entry in told if isinstance(entry, Unclear)]
+    if not found:
+        return
+    first = found[0]
+    others = f" (and {count(len(found) - 1, 'more time')})" if len(found) > 1 else ""
+    what = f"the occurrence of {shown(first.wall.isoformat())}{others}"
+    if first.twice:
+        fact = f"{what} comes twice in {first.zone}: clocks are set back over it"
+        folds = "add fold: 0 for the first, fold: 1 for the second"
+    else:
+        early, late = (_on_the_clock(first, fold) for fold in (1, 0))
+        fact = f"{what} does not exist in {first.zone}: clocks are set forward over it"
+        folds = f"add fold: 0 for {late} instead, fold: 1 for {early}"
+    match one.window.form:
+        case Calendar(file=file):
+            remedy = f"{folds} to window {shown(one.window.id)}, or move the event"
+            yield Problem(file, first.line, 1, "", f"{fact}; {remedy}")
+        case Hijri(from_minute=minute):
+            begins = first.wall.hour * 60 + first.wall.minute == minute
+            remedy = f"{folds}, or choose another time"
+            yield one.problem(f"{fact}; {remedy}", "from" if begins else "to")
+        case _:
+            remedy = f"{folds}, leave it out under except, or choose another time"
+            yield one.problem(f"{fact}; {remedy}", "start")
+
+
+def _on_the_clock(unclear: Unclear, fold: int) -> str:
+    """What clocks show at the instant that `fold` makes of a time left out."""
+    return f"{read(unclear.wall, unclear.zone, fold).astimezone(unclear.zone):%H:%M}"
+
+
+def _overlapping(one: Placed, own: Sequence[Span]) -> Iterator[Problem]:
+    """Occurrences of one window have one arming set and one record: they may not overlap."""
+    until = own[0] if own else None
+    for span in own[1:]:
+        assert until is not None
+        if span.starts_at < until.ends_at:
+            yield _overlap(one, until, span)
+            return
+        until = span
+
+
+def _overlap(one: Placed, first: Span, second: Span) -> Problem:
+    match one.window.form:
+        case Calendar(file=file):
+            at = f"at {second.starts_at:%Y-%m-%dT%H:%MZ}"
+            fact = f"this event overlaps {at} with the one on line {first.line}"
+            remedy = f"and window {shown(one.window.id)} takes both; move one, or narrow match"
+            return Problem(file, second.line, 1, "", f"{fact}, {remedy}")
+    lasts, apart = first.ends_at - first.starts_at, second.starts_at - first.starts_at
+    fact = f"the occurrence of {first.starts_at:%Y-%m-%dT%H:%MZ} lasts {hours(lasts)}"
+    remedy = "shorten it, or recur less often"
+    return one.problem(f"{fact}, and the next begins {hours(apart)} later; {remedy}", "duration")
+
+
+def _too_long(one: Placed, own: Iterable[Span]) -> Iterator[Problem]:
+    """Events are measured here; `policy.windows` measures the forms whose length is written."""
+    form = one.window.form
+    if one.window.guard is None or not isinstance(form, Calendar):
+        return
+    seen: set[int] = set()
+    for span in own:
+        length = span.ends_at - span.starts_at
+        if length > limits.GUARD_WINDOW and span.line not in seen:
+            seen.add(span.line)
+            ceiling = f"{hours(limits.GUARD_WINDOW)} ceiling of a guard window"
+            fact = f"{hours(length)} is over the {ceiling} ({shown(one.window.id)})"
+            remedy = "shorten the event, or leave it out with match"
+            yield Problem(form.file, span.line, 1, "", f"{fact}; {remedy}")
