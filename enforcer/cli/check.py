@@ -14,10 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.places import orders
     from enforcer.sources.load import load_configuration
 
     try:
-        config = load_configuration(args.config)
+        config = load_configuration(args.config, orders=orders())
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":

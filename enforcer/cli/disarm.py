@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     elif answer["error"]:
         print(f"enforcer: {answer['error']}", file=sys.stderr)
     else:
-        closed = ", ".join(answer["closed"]) or "nothing was armed"
+        closed = ", ".join(answer["windows"]) or "nothing was armed"
         print(f"disarmed: {closed}")
         if answer["warning"]:
             print(answer["warning"], file=sys.stderr)
@@ -66,22 +66,18 @@ def _without_daemon(args: argparse.Namespace) -> int:
 
 def _remember(args: argparse.Namespace) -> str | None:
     """Notes the occurrences that are on, so that a daemon started later leaves them closed."""
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders, state_dir
     from enforcer.clock import SystemClock
-    from enforcer.closures import closures_of, read_closures, write_closures
-    from enforcer.schedule.timeline import active
+    from enforcer.decisions import close_all, keep
+    from enforcer.schedule.agenda import on_at
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
-    later = "a daemon started now would arm them again: edit their windows first"
+    before = orders()
     try:
         policy, _ = load_policy(args.config)
-        before = frozenset(c for c in read_closures(state_dir()) if c.ends_at > now)
-        closed = closures_of(active(policy, now), getpass.getuser())
-        if closed - before:
-            write_closures(state_dir(), before | closed)
     except PolicyError:
+        later = "a daemon started now would arm them again: edit their windows first"
         return f"{args.config} cannot be read, so the windows that are on are not noted; {later}"
-    except (OSError, ValueError) as error:
-        return f"{state_dir()}: {error}; {later}"
-    return None
+    decision = close_all(before, now, on_at(policy, before, now), getpass.getuser())
+    return keep(state_dir(), before, decision)

@@ -49,22 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
-    from enforcer.closures import is_closed, read_closures
     from enforcer.lookup.planner import plan
     from enforcer.lookup.tree import RadixTree
     from enforcer.ruleset.verdict import Flow, terms_of, verdict
-    from enforcer.schedule.timeline import active
+    from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
     config = load_configuration(args.config)
     at = args.at or SystemClock().now()
-    try:
-        closures = read_closures(state_dir())
-    except (OSError, ValueError):
-        closures = frozenset()
-    activations = [a for a in active(config.policy, at) if not is_closed(a, closures)]
+    activations = armed_at(config.policy, orders(), at)
     tree = RadixTree.build(config.registry, at.date())
     source: Prefix = args.address
     to: Prefix | None = args.to

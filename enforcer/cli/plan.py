@@ -19,9 +19,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
-    from enforcer.closures import is_closed, read_closures
     from enforcer.kernel.nft import NftKernel
     from enforcer.lookup.planner import explain_plan, plan
     from enforcer.lookup.tree import RadixTree
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.ruleset import promises, render
     from enforcer.ruleset.compiler import compile_ruleset, epoch_ns
     from enforcer.ruleset.diff import diff
-    from enforcer.schedule.timeline import active
+    from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
     config = load_configuration(args.config)
@@ -40,11 +39,7 @@ def run(args: argparse.Namespace) -> int:
         lines = explain_plan(tables, policy.registry.kernel_memory_bytes)
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))
         return 0
-    try:
-        closures = read_closures(state_dir())
-    except (OSError, ValueError):
-        closures = frozenset()
-    activations = tuple(a for a in active(policy, at) if not is_closed(a, closures))
+    activations = armed_at(policy, orders(), at)
     seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)
     state = NftKernel().read()
     desired = compile_ruleset(

@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enforcer.errors import KernelError
 
 if TYPE_CHECKING:
-    from enforcer.closures import Closure
     from enforcer.control import ControlSocket
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
@@ -35,16 +33,21 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.observe.totals import Totals
     from enforcer.service import HushedKernel, Service
     from enforcer.sources.load import load_configuration
+    from enforcer.standing import read_or_none_new
 
     log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
     scraped, monitor = NftKernel(), Monitor()
     kernel = HushedKernel(NftKernel(), monitor)
+    clock = SystemClock()
+    orders, spoilt = read_or_none_new(state_dir())
+    if spoilt is not None:
+        log.error("orders_unreadable", error=spoilt)
     daemon = Daemon(
-        lambda: load_configuration(args.config),
+        lambda orders: load_configuration(args.config, orders=orders),
         kernel,
-        SystemClock(),
+        clock,
         Totals(scraped.counters),
-        _closures(state_dir()),
+        orders,
     )
     policy = daemon.config.policy
     _require_devices(policy, kernel.read().devices)
@@ -110,16 +113,3 @@ def _serve_metrics(address: MetricsAddress, service: Service) -> None:
             f"metrics.listen: {address.host}:{address.port} cannot be used ({error.strerror}); "
             "stop what holds it, or choose another address",
         ) from error
-
-
-def _closures(directory: Path) -> frozenset[Closure]:
-    from enforcer import log
-    from enforcer.closures import FILE, read_closures
-
-    try:
-        return read_closures(directory)
-    except (OSError, ValueError) as error:
-        # Fail open the other way round: an unreadable note may reopen a window, and is said.
-        log.error("closures_unreadable", file=str(directory / FILE), error=str(error))
-        print(f"{directory / FILE}: {error}", file=sys.stderr)
-        return frozenset()

@@ -16,26 +16,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
-    from enforcer.closures import read_closures
-    from enforcer.daemon import occurrence_state
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
-    from enforcer.schedule.timeline import coming
+    from enforcer.schedule.agenda import entries
     from enforcer.sources.files import load_policy
 
     policy, _ = load_policy(args.config)
     now = SystemClock().now()
     after = args.after or now
-    try:
-        closures = read_closures(state_dir())
-    except (OSError, ValueError):
-        closures = frozenset()
-    found = [
-        Occurrence(a, occurrence_state(a, now, closures))
-        for a in coming(policy, after, after + timedelta(days=args.days))
-    ]
+    before = after + timedelta(days=args.days)
+    found = [Occurrence.of(e, now) for e in entries(policy, orders(), after, before)]
     if args.format == "json":
         print_json(window_views(found))
         return 0

@@ -23,6 +23,7 @@ def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
             "ends_at": utc_text(o.activation.ends_at),
             "state": o.state,
             "measures": list(o.activation.window.measure_names),
+            **({"confirm_by": utc_text(o.confirm_by)} if o.confirm_by else {}),
         }
         for o in occurrences
     ]
