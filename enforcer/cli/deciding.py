@@ -70,7 +70,7 @@ def show(args: argparse.Namespace, answer: Answer, done: str) -> int:
     if answer["error"]:
         print(f"enforcer: {answer['error']}", file=sys.stderr)
         return EXIT_FAILED
-    paint = Painter(args)
+    paint = Painter(args, sys.stdout)
     occurrence = answer.get("occurrence")
     if occurrence:
         span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
