@@ -7,6 +7,7 @@ A client that says nothing, or too much, is dropped; it cannot hold the loop up.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import pwd
@@ -19,26 +20,37 @@ from typing import Any
 SOCKET = "control.sock"
 LIMIT_BYTES = 64 * 1024
 PATIENCE_S = 0.5
+# How long a verb waits for the daemon: a reload of a large registry takes seconds.
+ANSWER_S = 10
 
 Answer = dict[str, Any]
 Handler = Callable[[dict[str, Any], str], Answer]
 
 
+class HeldError(FileExistsError):
+    """Another daemon runs and holds the socket."""
+
+
 class ControlSocket:
-    """Listens at `directory/control.sock`, mode 0660. Raises OSError when it cannot."""
+    """Listens at `directory/control.sock`, mode 0660. Raises HeldError when another daemon does,
+    and OSError when it cannot.
+    """
 
     def __init__(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / SOCKET
-        if _answers(self.path):
-            raise FileExistsError(f"{self.path} is held by a running daemon")
-        with contextlib.suppress(FileNotFoundError):
-            self.path.unlink()
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-        self._socket.bind(str(self.path))
-        self.path.chmod(0o660)
-        self._socket.listen(16)
-        self._socket.setblocking(False)
+        self._lock = _lock(directory)
+        try:
+            with contextlib.suppress(FileNotFoundError):
+                self.path.unlink()
+            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            self._socket.bind(str(self.path))
+            self.path.chmod(0o660)
+            self._socket.listen(16)
+            self._socket.setblocking(False)
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -61,6 +73,7 @@ class ControlSocket:
         self._socket.close()
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
+        os.close(self._lock)
 
 
 def _answer(line: bytes, who: str, handle: Handler) -> Answer:
@@ -96,26 +109,46 @@ def _peer(peer: socket.socket) -> str:
     return f"{name} (pid {pid})"
 
 
-def _answers(path: Path) -> bool:
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-        return True
+def _lock(directory: Path) -> int:
+    """Holds the directory for this process, until it ends however it ends. A socket file left by a
+    killed daemon tells nothing, and a daemon that hangs does not answer; a lock tells of both.
+    """
+    held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(held)
+        raise HeldError(f"{directory / SOCKET} is held by a running daemon") from None
+    except BaseException:
+        os.close(held)
+        raise
+    return held
 
 
 class NoDaemonError(Exception):
-    """Nobody answers at the control socket."""
+    """Nobody answers at the control socket. `remedy` is the command that mends it."""
+
+    remedy = "systemctl start enforcer"
+
+
+class HungDaemonError(NoDaemonError):
+    """A daemon holds the socket and says nothing."""
+
+    remedy = "systemctl restart enforcer"
+
+
+class DeniedError(Exception):
+    """There may be a daemon, but this user must not speak to it."""
 
 
 def ask(directory: Path, verb: str, **arguments: object) -> Answer:
-    """Sends one request to the daemon. Raises NoDaemonError when there is none."""
+    """Sends one request to the daemon. Raises NoDaemonError when there is none that answers, and
+    DeniedError when this user may not ask.
+    """
     path = directory / SOCKET
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     with client:
-        client.settimeout(10)
+        client.settimeout(ANSWER_S)
         try:
             client.connect(str(path))
             client.sendall(json.dumps({"verb": verb, **arguments}).encode() + b"\n")
@@ -123,8 +156,12 @@ def ask(directory: Path, verb: str, **arguments: object) -> Answer:
             while chunk := client.recv(65536):
                 data += chunk
         except PermissionError as error:
-            raise NoDaemonError(
+            raise DeniedError(
                 f"{path}: no permission; run as root or as a member of group enforcer"
+            ) from error
+        except TimeoutError as error:
+            raise HungDaemonError(
+                f"{path}: the daemon does not answer within {ANSWER_S} s; it may hang"
             ) from error
         except OSError as error:
             raise NoDaemonError(
@@ -132,7 +169,10 @@ def ask(directory: Path, verb: str, **arguments: object) -> Answer:
             ) from error
     if not data:
         raise NoDaemonError(f"{path}: the daemon closed the connection without an answer")
-    answer = json.loads(data)
+    try:
+        answer = json.loads(data)
+    except ValueError as error:
+        raise NoDaemonError(f"{path}: the answer is cut short") from error
     if not isinstance(answer, dict):
         raise NoDaemonError(f"{path}: the answer is not of enforcer")
     return answer

@@ -191,7 +191,8 @@ class Daemon:
         if outcome.result != "failed":
             self._settled = outcome.desired
             self._distrust = False
-            self._held = {stage.digest: stage for stage in self._tables.stages}
+            fronts = () if self._tables.front is None else (self._tables.front,)
+            self._held = {stage.digest: stage for stage in (*self._tables.stages, *fronts)}
 
     def _new_day(self, now: datetime) -> None:
         """Registrations come and go at midnight UTC."""
@@ -263,6 +264,7 @@ class Daemon:
             armed=last.armed,
             waiting_for_clock=last.waiting,
             coming=tuple(Occurrence.of(e, now) for e in nexts),
+            edges=tuple(self.agenda(now).transitions(now)),
             prefixes=self._tables.prefixes,
             elements=tuple((f, sum(len(s) for s in self._tables.of_family(f))) for f in FAMILIES),
             clock_synchronised=self._clock.synchronised(),

@@ -46,7 +46,8 @@ class Desk:
         entry = decision.entry
         view = window_views([Occurrence.of(entry, now)])[0] if entry else None
         windows = sorted({event.window for event in decision.events})
-        return _answer(warning=warning, windows=windows, occurrence=view)
+        answer = _answer(warning=warning, windows=windows, occurrence=view)
+        return {**answer, "closed": windows} if request["verb"] == "disarm" else answer
 
     def lapse(self) -> None:
         """Notes trials that ended unconfirmed. They have ended already: their arming ran out."""

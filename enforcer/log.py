@@ -33,7 +33,10 @@ class _Format(logging.Formatter):
 
 def _quote(value: object) -> str:
     text = str(value)
-    return json.dumps(text, ensure_ascii=False) if not text or set(text) & set(' "=\n') else text
+    if text and text.isprintable() and not set(text) & set(' "='):
+        return text
+    # What a terminal or a line-based reader would act on is escaped; the rest stays readable.
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def configure(form: str, *, journal: bool) -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import selectors
-import signal
-import socket
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,18 @@ from enforcer.clock import SystemClock, Timer
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
 from enforcer.desk import Desk
+from enforcer.errors import PolicyError
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
+from enforcer.policy.registry import Registry, shrink
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.transaction import Arm, Change, Kernel, Load, Transaction
+from enforcer.signals import Signals
+from enforcer.sources.load import load_configuration
 
 # After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
@@ -51,6 +56,14 @@ class HushedKernel:
             self._kernel.commit(transaction, now_ns)
 
 
+@dataclass(frozen=True, slots=True)
+class Places:
+    """`config` is the absolute path of enforcer.yaml."""
+
+    config: Path
+    state_dir: Path
+
+
 class Service:
     """Runs `daemon` until SIGTERM or SIGINT. `metrics` is filled as things happen."""
 
@@ -59,17 +72,18 @@ class Service:
         daemon: Daemon,
         monitor: Monitor,
         control: ControlSocket,
-        state_dir: Path,
+        signals: Signals,
+        places: Places,
     ) -> None:
         self._daemon, self._monitor, self._control = daemon, monitor, control
+        self._signals, self._places = signals, places
         self._clock = SystemClock()
-        self._desk = Desk(daemon, state_dir, self._clock)
+        self._desk = Desk(daemon, places.state_dir, self._clock)
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
         self.metrics = Metrics(lambda: self._snapshot, daemon.totals.now)
         self._failures = 0
-        self._last_said = ""
-        self._asked: set[signal.Signals] = set()
+        self._last_said = self._told = ""
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -91,7 +105,12 @@ class Service:
         for violation in outcome.violations:
             log.error("promise_violation", violation=violation, done="all windows disarmed")
         if outcome.waiting:
-            self._say_once("clock_unsynchronised", waiting=",".join(outcome.waiting))
+            known = self._daemon.orders.readable
+            why = "clock_unsynchronised" if known else "orders_unreadable"
+            self._say_once(why, waiting=",".join(outcome.waiting))
+        if outcome.error is not None and cause == "start":
+            # The daemon ends with this very sentence.
+            return
         if outcome.error is not None:
             self._say_once("apply_failed", cause=cause, error=str(outcome.error))
         elif any(not isinstance(op, Arm) for op in outcome.operations):
@@ -114,28 +133,29 @@ class Service:
 
     def run(self) -> None:
         """Serves until told to stop; `step` has succeeded once before."""
-        wakeup = _signals(self._asked)
         with selectors.DefaultSelector() as selector:
-            for source in (wakeup, self._timer, self._control, self._monitor):
+            for source in (self._signals, self._timer, self._control, self._monitor):
                 selector.register(source, selectors.EVENT_READ, source)
             interval = watchdog_interval_s()
-            notify("READY=1", f"STATUS={self._status_line()}")
-            while not self._asked & {signal.SIGTERM, signal.SIGINT}:
+            self._tell_status("READY=1")
+            while not self._signals.stop:
                 self._set_timer()
                 ready = [key.data for key, _ in selector.select(interval)]
                 notify("WATCHDOG=1")
-                self._serve(ready, wakeup)
+                self._serve(ready)
+                self._tell_status()
         notify("STOPPING=1")
         if self._daemon.config.policy.gateway.on_stop == "release":
             self._account("stop", self._daemon.release)
         snapshot = self._snapshot
         log.info("stopped", armed=",".join(snapshot.armed) if snapshot else "")
 
-    def _serve(self, ready: list[object], wakeup: socket.socket) -> None:
-        if wakeup in ready:
-            wakeup.recv(4096)
-        if signal.SIGHUP in self._asked:
-            self._asked.discard(signal.SIGHUP)
+    def _serve(self, ready: list[object]) -> None:
+        self._signals.drain()
+        # First what people ask: after a pause nothing is armed again that they want disarmed.
+        if self._control in ready:
+            self._control.serve_one(self._handle)
+        if self._signals.take_hangup():
             self._reload("SIGHUP")
         if self._timer in ready:
             stepped = self._timer.drain()
@@ -144,8 +164,6 @@ class Service:
             self.step("clock step" if stepped else "timer")
         if self._monitor in ready:
             self._notice()
-        if self._control in ready:
-            self._control.serve_one(self._handle)
 
     def _set_timer(self) -> None:
         wake = epoch_ns(self._daemon.next_wake())
@@ -168,20 +186,28 @@ class Service:
 
     def _reload(self, cause: str) -> str | None:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        listened = self._daemon.config.policy.metrics
         error = self._daemon.reload()
         if error is not None:
-            log.error("reload_refused", cause=cause, errors=error.count, first=str(error))
+            first = str(error.problems[0]) if error.problems else str(error)
+            log.error("reload_refused", cause=cause, errors=error.count, first=first)
         outcome = self.step("reload")
+        if self._daemon.config.policy.metrics != listened:
+            log.warning("restart_needed", setting="metrics.listen", reason="bound at start only")
         if error is None:
             log.info("reloaded", cause=cause, windows=len(self._daemon.config.policy.windows))
-        notify("READY=1", f"STATUS={self._status_line()}")
+        self._tell_status("READY=1")
         if error is not None:
             return str(error)
         return str(outcome.error) if outcome.error else None
 
-    def _status_line(self) -> str:
+    def _tell_status(self, *more: str) -> None:
+        """The line of `systemctl status`, when it changes or there is `more` to tell."""
         armed = self._snapshot.armed if self._snapshot else ()
-        return f"armed: {', '.join(armed)}" if armed else "no window armed"
+        line = f"STATUS=armed: {', '.join(armed)}" if armed else "STATUS=no window armed"
+        if more or line != self._told:
+            notify(*more, line)
+            self._told = line
 
     # --- the control socket ------------------------------------------------------------------
 
@@ -192,6 +218,8 @@ class Service:
         if verb == "reload":
             log.info("reload_asked", by=who)
             return {"error": self._reload(who)}
+        if verb == "compare":
+            return self._compare(request)
         if verb == "declared" and (refused := self._reload(who)) is not None:
             return {"error": refused}
         answer = self._desk.serve(request, who)
@@ -202,20 +230,42 @@ class Service:
             return answer
         log.warning(verb, by=who, windows=",".join(answer["windows"]))
         outcome = self.step(verb)
-        problem = answer["error"] or (str(outcome.error) if outcome.error else None)
+        problem = str(outcome.error) if outcome.error else None
         armed = list(outcome.armed)
         return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
+
+    def _compare(self, request: dict[str, Any]) -> Answer:
+        """How many prefixes would come and go if the files were loaded as they are now."""
+        config = self._places.config
+        if request.get("config") != str(config):
+            return {"error": f"the daemon reads {config}, not this configuration"}
+        try:
+            day = date.fromisoformat(str(request.get("day")))
+            wanted = load_configuration(config).registry
+        except PolicyError as error:
+            return {"error": f"the daemon cannot load it: {error.problems[0]}"}
+        except ValueError:
+            return {"error": "no day like 2026-12-01 in the request"}
+        return {"error": None, "categories": changes(self._daemon.config.registry, wanted, day)}
 
     def close(self) -> None:
         self._timer.close()
 
 
-def _signals(asked: set[signal.Signals]) -> socket.socket:
-    """A socket that is readable after SIGTERM, SIGINT or SIGHUP, which are then in `asked`."""
-    reader, writer = socket.socketpair()
-    for end in (reader, writer):
-        end.setblocking(False)
-    signal.set_wakeup_fd(writer.detach(), warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda n, _frame: asked.add(signal.Signals(n)))
-    return reader
+def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
+    """A row for each category of which a prefix appears or vanishes on the day, in order."""
+    gone = {name: removed for name, _, _, removed in shrink(old, new, day)}
+    come = {name: removed for name, _, _, removed in shrink(new, old, day)}
+    count: dict[str, int] = defaultdict(int)
+    for (_, category), number in new.count(day).items():
+        count[category] += number
+    return [
+        {
+            "category": name,
+            "appear": come.get(name, 0),
+            "vanish": gone.get(name, 0),
+            "now": count[name],
+        }
+        for name in dict.fromkeys(old.categories + new.categories)
+        if name in gone or name in come
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enforcer.cli.main import EXIT_CONFIG
-from enforcer.cli.terminal import Painter, print_json
+from enforcer.cli.terminal import Painter, counted, print_json
 from enforcer.errors import PolicyError
 
 
@@ -15,10 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import orders
+    from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
     try:
-        config = load_configuration(args.config, orders=orders())
+        # From now on, as the daemon looks: what is past can break nothing any more.
+        config = load_configuration(args.config, SystemClock().now(), orders())
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":
@@ -26,9 +28,10 @@ def run(args: argparse.Namespace) -> int:
     else:
         policy, registry = config.policy, config.registry
         print(
-            Painter(args)("valid", "green")
-            + f": {len(policy.windows)} windows, {len(policy.estates)} estates, "
-            f"{len(registry):,} registrations in {len(policy.registry.files)} files"
+            Painter(args)("valid", "green") + f": {counted(len(policy.windows), 'window')}, "
+            f"{counted(len(policy.estates), 'estate')}, "
+            f"{counted(len(registry), 'registration')} "
+            f"in {counted(len(policy.registry.files), 'file')}"
         )
     return 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from enforcer.cli.deciding import ask_daemon, decide_here, iso, show
+from enforcer.cli.deciding import UnreachableError, ask_daemon, decide_here, iso, show
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import instant
 
@@ -22,11 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer import decisions
-    from enforcer.control import NoDaemonError
 
     try:
         answer = ask_daemon("close", id=args.id, at=iso(args.at))
-    except NoDaemonError as error:
+    except UnreachableError as error:
         print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
         return EXIT_FAILED
     if answer is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from enforcer.cli.deciding import (
+    UnreachableError,
     ask_daemon,
     decide_here,
     iso,
@@ -38,12 +39,11 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from enforcer import decisions
-    from enforcer.control import NoDaemonError
 
     shift_s = seconds(args.shift)
     try:
         answer = ask_daemon("confirm", id=args.id, shift_s=shift_s, at=iso(args.at))
-    except NoDaemonError as error:
+    except UnreachableError as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
     if answer is None:

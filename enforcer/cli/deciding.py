@@ -22,22 +22,30 @@ if TYPE_CHECKING:
 
 Answer = dict[str, Any]
 Decide = Callable[["Policy", "Orders", datetime, str], "Decision"]
+
+
+class UnreachableError(Exception):
+    """There may be a daemon, but it does not answer, or not to this user."""
+
+
 NO_DAEMON = "no daemon runs; it acts by this when it does"
 
 
 def ask_daemon(verb: str, **arguments: object) -> Answer | None:
-    """The daemon's answer; None when there is none. Raises NoDaemonError when there is one that
-    cannot be reached: to write behind its back would be undone by it.
+    """The daemon's answer; None when there is none. Raises UnreachableError when there may be one:
+    what is written behind its back, it would undo.
     """
     from enforcer.cli.places import run_dir
-    from enforcer.control import NoDaemonError, ask
+    from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
         return ask(run_dir(), verb, **arguments)
     except NoDaemonError as error:
         if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             return None
-        raise
+        raise UnreachableError(f"{error}; {error.remedy}") from error
+    except DeniedError as error:
+        raise UnreachableError(str(error)) from error
 
 
 def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:

@@ -13,7 +13,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enforcer.cli.deciding import Answer, ask_daemon, decide_here, seconds, show, span
+from enforcer.cli.deciding import (
+    Answer,
+    UnreachableError,
+    ask_daemon,
+    decide_here,
+    seconds,
+    show,
+    span,
+)
 from enforcer.cli.main import EXIT_FAILED, EXIT_USAGE
 from enforcer.cli.terminal import instant, print_json
 
@@ -105,7 +113,6 @@ def _declaration(args: argparse.Namespace, window_id: str, starts_at: datetime) 
 
 def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) -> int:
     from enforcer import decisions
-    from enforcer.control import NoDaemonError
     from enforcer.errors import PolicyError
 
     try:
@@ -124,7 +131,7 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
                     policy, orders, now, window_id, who, within
                 ),
             )
-    except (NoDaemonError, PolicyError) as error:
+    except (UnreachableError, PolicyError) as error:
         answer = {"error": str(error)}
     if answer["error"] and not answer.get("windows"):
         answer = {**answer, "error": f"{answer['error']}\n{_take_back(path)}"}
@@ -133,14 +140,13 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
 
 def _take_back(path: Path) -> str:
     """Removes a refused file, and lets a daemon that has read it forget it."""
-    from enforcer.control import NoDaemonError
 
     try:
         path.unlink()
         ask_daemon("reload")
     except OSError as error:
         return f"{path} could not be removed again ({error.strerror}); remove it"
-    except NoDaemonError as error:
+    except UnreachableError as error:
         return f"nothing is declared, and {path} is removed again; but {error}"
     return f"nothing is declared, and {path} is removed again"
 

@@ -19,34 +19,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import run_dir
-    from enforcer.control import NoDaemonError, ask
+    from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
         answer = ask(run_dir(), "disarm")
-    except NoDaemonError:
-        return _without_daemon(args)
+    except DeniedError as error:
+        # A daemon that is alive would put back whatever we took out behind its back.
+        print(f"enforcer: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except NoDaemonError as error:
+        return _without_daemon(args, str(error))
     if args.format == "json":
-        print_json(answer)
+        print_json({**answer, "daemon": True})
     elif answer["error"]:
         print(f"enforcer: {answer['error']}", file=sys.stderr)
     else:
-        closed = ", ".join(answer["windows"]) or "nothing was armed"
-        print(f"disarmed: {closed}")
+        if answer["closed"]:
+            print(f"disarmed: {', '.join(answer['closed'])}; none of them opens again by itself")
+        else:
+            print("nothing was armed")
         if answer["warning"]:
             print(answer["warning"], file=sys.stderr)
     return EXIT_FAILED if answer["error"] else 0
 
 
-def _without_daemon(args: argparse.Namespace) -> int:
+def _without_daemon(args: argparse.Namespace, reason: str) -> int:
+    from enforcer.cli.held import armed_windows
     from enforcer.clock import SystemClock
     from enforcer.kernel.nft import NftKernel
     from enforcer.ruleset.diff import teardown
 
+    # First on record, then out of the kernel: a daemon that starts in between leaves them closed.
+    closed, warning = _remember(args)
     kernel = NftKernel()
     clock = SystemClock()
+    armed: set[str] = set()
     # Another program's transaction may come between the read and ours: read again.
     for attempt in range(5):
-        change = teardown(kernel.read())
+        state = kernel.read()
+        armed |= armed_windows(state).keys()
+        change = teardown(state)
         if change is None:
             break
         try:
@@ -54,18 +66,29 @@ def _without_daemon(args: argparse.Namespace) -> int:
         except KernelError:
             if attempt == 4:
                 raise
-    warning = _remember(args)
+    kernel.close()
     if args.format == "json":
-        print_json({"error": None, "daemon": False, "warning": warning})
+        print_json(
+            {
+                "error": None,
+                "daemon": False,
+                "closed": sorted(armed | set(closed)),
+                "warning": warning,
+            }
+        )
     else:
-        print("disarmed: no daemon runs; everything of enforcer is out of the kernel")
+        print(f"{reason}; so the kernel was asked directly")
+        print(f"disarmed: {', '.join(sorted(armed))}" if armed else "nothing was armed")
+        print("everything of enforcer is out of the kernel")
         if warning:
             print(warning, file=sys.stderr)
     return 0
 
 
-def _remember(args: argparse.Namespace) -> str | None:
-    """Notes the occurrences that are on, so that a daemon started later leaves them closed."""
+def _remember(args: argparse.Namespace) -> tuple[list[str], str | None]:
+    """Notes the occurrences that are on, so that a daemon started later leaves them closed; their
+    windows, and what went wrong.
+    """
     from enforcer.cli.places import orders, state_dir
     from enforcer.clock import SystemClock
     from enforcer.decisions import close_all, keep
@@ -78,6 +101,8 @@ def _remember(args: argparse.Namespace) -> str | None:
         policy, _ = load_policy(args.config)
     except PolicyError:
         later = "a daemon started now would arm them again: edit their windows first"
-        return f"{args.config} cannot be read, so the windows that are on are not noted; {later}"
-    decision = close_all(before, now, on_at(policy, before, now), getpass.getuser())
-    return keep(state_dir(), before, decision)
+        fact = f"{args.config} is refused, so the windows that are on are not noted"
+        return [], f"{fact}; {later}"
+    on = on_at(policy, before, now)
+    decision = close_all(before, now, on, getpass.getuser())
+    return [e.activation.id for e in on], keep(state_dir(), before, decision)

@@ -6,10 +6,18 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from enforcer.cli.terminal import Painter, instant, print_json
-from enforcer.errors import KernelError
+from enforcer.cli.terminal import (
+    Painter,
+    both_times,
+    fields,
+    instant,
+    print_json,
+    utc_short,
+)
 from enforcer.policy.prefix import (
     BITS,
     Prefix,
@@ -20,8 +28,11 @@ from enforcer.policy.prefix import (
 )
 
 if TYPE_CHECKING:
+    from enforcer.cli.held import EndHeld, Held
     from enforcer.lookup.tables import Tables
+    from enforcer.policy.model import Activation
     from enforcer.policy.registry import Registration
+    from enforcer.ruleset.transaction import Kernel
 
 EXIT_HELD_BACK = 3
 
@@ -49,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.main import usage_error
     from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
     from enforcer.lookup.planner import plan
@@ -57,65 +69,116 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
-    config = load_configuration(args.config)
-    at = args.at or SystemClock().now()
-    activations = armed_at(config.policy, orders(), at)
-    tree = RadixTree.build(config.registry, at.date())
     source: Prefix = args.address
     to: Prefix | None = args.to
-    rows = [config.registry.row(i) for i in tree.covering(source)]
-    to_rows = [config.registry.row(i) for i in tree.covering(to)] if to else []
+    if to is not None and to.family != source.family:
+        usage_error("explain", f"{_text_of(source)} and {_text_of(to)} are of two families")
+    config = load_configuration(args.config)
+    now = SystemClock().now()
+    at = args.at or now
+    standing = orders()
+
+    def on(instant: datetime) -> tuple[Activation, ...]:
+        return armed_at(config.policy, standing, instant)
+
+    activations = on(at)
+    tree = RadixTree.build(config.registry, at.date())
+    rows, to_rows = (
+        list(dict.fromkeys(config.registry.row(i) for i in tree.covering(end))) if end else []
+        for end in (source, to)
+    )
     flow = Flow(
         (source.family, source.network), (to.family, to.network) if to else None, args.service
     )
     found = verdict(config.policy, activations, flow, terms_of(rows), terms_of(to_rows))
-    tables = plan(tree, config.policy.registry.kernel_memory_bytes)
-    member = _kernel_member(tables, source)
-    agrees = member is None or member == bool(rows)
+    # The kernel is asked about now, whatever the instant that is explained.
+    today = tree if at.date() == now.date() else RadixTree.build(config.registry, now.date())
+    tables = plan(today, config.policy.registry.kernel_memory_bytes)
+    kernel = _ask_kernel(tables, source, to, on(now))
     answer = {
-        "address": format_address(source.family, source.network),
+        "address": _text_of(source),
+        "to": _text_of(to) if to else None,
+        "service": str(args.service) if args.service else None,
+        "at": f"{at:%Y-%m-%dT%H:%M:%S}Z",
         "registrations": [_view(row) for row in rows],
+        "to_registrations": [_view(row) for row in to_rows],
         "windows": list(found.windows),
         "verdict": found.name,
         "steps": list(found.steps),
-        "kernel": {"member": member},
-        "agrees": agrees,
+        **kernel,
     }
     if args.format == "json":
         print_json(answer)
     else:
-        _print_text(args, answer)
-    if not agrees:
-        print("the kernel and the registry DIFFER; run: enforcer plan", file=sys.stderr)
+        print("\n".join(_text(answer, activations, at, Painter(args))))
+        _warn(args, answer)
     return EXIT_HELD_BACK if found.name == "held_back" else 0
 
 
-def _kernel_member(tables: Tables, source: Prefix) -> bool | None:
-    """Whether the kernel's maps hold the address; None when it cannot be asked."""
+def _ask_kernel(
+    tables: Tables, source: Prefix, to: Prefix | None, on: Sequence[Activation]
+) -> dict[str, Any]:
+    from enforcer.cli.held import Held, armed_differences, read_held
+    from enforcer.errors import KernelError
     from enforcer.kernel.nft import NftKernel
-    from enforcer.ruleset.vocabulary import RegisteredMap
 
+    schedule = [(a.id, a.ends_at) for a in on]
     try:
         kernel = NftKernel()
-        held = kernel.read().sets
-        maps = [RegisteredMap(stage) for stage in tables.of_family(source.family)]
-        if not any(s.kind == "registered" for s in held.values()):
-            return None
-        for m in maps:
-            if m.name not in held:
-                continue
-            masked = source.network & _mask(source, m.stage.length)
-            key = Prefix(source.family, masked, m.stage.length).packed
-            if kernel.elements(m.name, [key]):
-                return True
-    except KernelError:
-        return None
-    return False
+    except KernelError as error:
+        return kernel_view(None, Held(None, str(error)), tables, source, to, [])
+    try:
+        held = read_held(kernel)
+        return kernel_view(kernel, held, tables, source, to, armed_differences(held, schedule))
+    finally:
+        kernel.close()
 
 
-def _mask(source: Prefix, length: int) -> int:
-    bits = BITS[source.family]
-    return ((1 << bits) - 1) ^ ((1 << (bits - length)) - 1)
+def kernel_view(
+    kernel: Kernel | None,
+    held: Held,
+    tables: Tables,
+    source: Prefix,
+    to: Prefix | None,
+    differences: list[str],
+) -> dict[str, Any]:
+    """The keys `kernel`, `agrees` and `differences` of the answer."""
+    from enforcer.cli.held import EndHeld, end_held
+
+    ends: list[EndHeld | None] = [
+        None
+        if end is None
+        else EndHeld(None)
+        if kernel is None
+        else end_held(kernel, held, tables, _text_of(end), end)
+        for end in (source, to)
+    ]
+    first, second = ends
+    assert first is not None
+    found = [end.difference for end in ends if end is not None and end.difference is not None]
+    found += differences
+    reason = held.reason
+    if reason is None and held.state is not None and not held.state.exists:
+        reason = "nothing of enforcer is loaded"
+    return {
+        "kernel": {
+            **_end_view(first),
+            "to": _end_view(second) if second else None,
+            "armed": list(held.armed) if held.state is not None else None,
+            "reason": reason,
+        },
+        "agrees": not found,
+        "differences": found,
+    }
+
+
+def _end_view(end: EndHeld) -> dict[str, Any]:
+    class_id = None if end.class_id is None else f"{end.class_id:#010x}"
+    return {"member": end.member, "class": class_id, "means": end.means}
+
+
+def _text_of(address: Prefix) -> str:
+    return format_address(address.family, address.network)
 
 
 def _view(row: Registration) -> dict[str, Any]:
@@ -129,18 +192,63 @@ def _view(row: Registration) -> dict[str, Any]:
     }
 
 
-def _print_text(args: argparse.Namespace, answer: dict[str, Any]) -> None:
-    paint = Painter(args)
+_STYLES = {"held_back": "red", "let_in": "green", "marked": "green", "untouched": "dim"}
+_MEMBER = {None: "not asked", True: "holds", False: "does not hold it"}
+
+
+def _text(
+    answer: dict[str, Any], activations: Sequence[Activation], at: datetime, paint: Painter
+) -> list[str]:
     name = answer["verdict"]
-    style = {"held_back": "red", "let_in": "green", "marked": "green"}.get(name, "dim")
-    print(f"{answer['address']}: {paint(name.replace('_', ' '), style)}")
-    if not answer["registrations"]:
-        print("  not registered")
-    for r in answer["registrations"]:
+    flow = answer["address"]
+    flow += f" to {answer['to']}" if answer["to"] else ""
+    flow += f", {answer['service']}" if answer["service"] else ""
+    rows = [("at", utc_short(at))]
+    rows += [
+        (
+            "window",
+            f"{a.id}: {', '.join(a.window.measure_names)}, until {both_times(a.ends_at, a.window)}"
+            + (", staged" if a.window.stage else ""),
+        )
+        for a in activations
+    ] or [("window", "none is on")]
+    rows.append(("registered", _registrations(answer["registrations"])))
+    if answer["to"]:
+        rows.append(("target", _registrations(answer["to_registrations"])))
+    steps = [f"{number}. {step}" for number, step in enumerate(answer["steps"], 1)]
+    rows.append(("path", "\n".join(steps)))
+    kernel = answer["kernel"]
+    rows.append(("kernel", _kernel_text(answer["address"], kernel, kernel["reason"])))
+    if answer["to"]:
+        rows.append(("", _kernel_text(answer["to"], kernel["to"], kernel["reason"])))
+    return [f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}", *fields(rows)]
+
+
+def _kernel_text(address: str, end: dict[str, Any], reason: str | None) -> str:
+    text = f"{address}: {_MEMBER[end['member']]}"
+    if end["member"]:
+        return f"{text} {end['means']} (class {end['class']})"
+    return text + (f" ({reason})" if end["member"] is None and reason else "")
+
+
+def _registrations(rows: list[dict[str, Any]]) -> str:
+    if not rows:
+        return "no"
+    lines = []
+    for r in rows:
         services = " ".join(r["services"]) or "any service"
-        dates = f"{r['valid_from'] or '…'} to {r['valid_until'] or '…'}"
-        print(f"  registered by {r['prefix']}: {r['id']}, {r['category']}, {services}, {dates}")
-    for step in answer["steps"]:
-        print(f"  {step}")
-    member = {None: "not asked (no rights, or nothing loaded)", True: "holds it", False: "does not"}
-    print(f"  kernel: {member[answer['kernel']['member']]}")
+        since, until = r["valid_from"], r["valid_until"]
+        dates = f", {since or '…'} to {until or '…'}" if since or until else ""
+        lines.append(f"{r['prefix']}: {r['id']}, {r['category']}, {services}{dates}")
+    return "\n".join(lines)
+
+
+def _warn(args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    if answer["agrees"]:
+        return
+    sys.stdout.flush()
+    paint = Painter(args, sys.stderr)
+    print(paint("THE KERNEL DIFFERS from what it should hold now:", "red"), file=sys.stderr)
+    for difference in answer["differences"]:
+        print(f"  {difference}", file=sys.stderr)
+    print("what to change: enforcer plan; whether a daemon runs: enforcer status", file=sys.stderr)

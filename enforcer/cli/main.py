@@ -1,20 +1,23 @@
 """The command line: global options, the verbs, and exit codes.
 
 Exit codes: 0 done · 1 failed · 2 `plan` found changes · 3 `explain` says held back · 64 wrong
-usage · 78 bad configuration. Each verb is a module with `HELP`, `add_arguments` and `run`; it is
-imported when it is asked for, so that `enforcer --help` and the daemon start at once.
+usage · 78 bad configuration. Each verb is a module with `add_arguments` and `run`; it is imported
+when it is asked for, so that `enforcer --help` and the daemon start at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from enforcer import __version__
-from enforcer.errors import KernelError, PolicyError
+from enforcer.errors import KernelError, PolicyError, PromiseError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_CONFIG = 1, 64, 78
 DEFAULT_CONFIG = Path("/etc/enforcer/enforcer.yaml")
@@ -36,10 +39,38 @@ VERBS = {
 }
 
 
+# What `--format` may say; the third only where a verb's module lists it in FORMATS.
+FORMATS = ("text", "json", "ics")
+
+
 class _Parser(argparse.ArgumentParser):
+    """Wrong usage is exit 64, and options are never abbreviated: scripts outlive short names."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"allow_abbrev": False, **options})
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+class _VerbParser(_Parser):
+    """Takes its arguments from the verb's module once the verb turns out to be the one."""
+
+    verb: str | None = None
+
+    # The signature is overloaded in argparse; only this form is used by it and by us.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        if self.verb is not None:
+            _module(self.verb).add_arguments(self)
+            self.verb = None
+        return super().parse_known_args(args, namespace)
+
+
+def _module(verb: str) -> Any:
+    return importlib.import_module(f"enforcer.cli.{verb}")
 
 
 def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
@@ -57,7 +88,7 @@ def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
     parser.add_argument(
         "--format",
-        choices=("text", "json"),
+        choices=FORMATS,
         default=default("text"),
         help="text for people, JSON with stable keys for programs",
     )
@@ -69,7 +100,7 @@ def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
 
 
-def _parser(verb: str | None) -> argparse.ArgumentParser:
+def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="enforcer",
         description="Keeps registered VPN traffic flowing while the network is disrupted.",
@@ -78,33 +109,59 @@ def _parser(verb: str | None) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"enforcer {__version__}")
     _globals(parser, defaults=True)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=_Parser)
+    verbs = parser.add_subparsers(
+        dest="verb", metavar="VERB", required=True, parser_class=_VerbParser
+    )
     for name, text in VERBS.items():
         sub = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         _globals(sub, defaults=False)
-        if name == verb:
-            importlib.import_module(f"enforcer.cli.{name}").add_arguments(sub)
+        sub.verb = name
     return parser
 
 
 def main(argv: list[str] | None = None) -> int:
-    arguments = sys.argv[1:] if argv is None else argv
-    verb = next((a for a in arguments if a in VERBS), None)
-    args = _parser(verb).parse_args(arguments)
+    """Runs one command; its exit code. Raises SystemExit for `--help` and wrong usage."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.format not in getattr(_module(args.verb), "FORMATS", FORMATS[:2]):
+        parser.error(f"argument --format: {args.verb} has no form {args.format}")
     try:
-        return int(importlib.import_module(f"enforcer.cli.{args.verb}").run(args))
+        code = int(_module(args.verb).run(args))
+        # What is still in the buffer may meet a closed pipe or a full disk: here, not at exit.
+        sys.stdout.flush()
     except PolicyError as error:
         print(error, file=sys.stderr)
         return EXIT_CONFIG
-    except KernelError as error:
+    except (KernelError, PromiseError) as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
     except BrokenPipeError:
         # `enforcer windows | head`: the reader has seen enough.
-        sys.stderr.close()
+        _silence_stdout()
         return 0
     except KeyboardInterrupt:
         return 130
+    except OSError as error:
+        # `enforcer plan > file`, on a disk that is full.
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"enforcer: standard output: {error.strerror}", file=sys.stderr)
+        _silence_stdout()
+        return EXIT_FAILED
+    return code
+
+
+def usage_error(verb: str, message: str) -> NoReturn:
+    """For what argparse cannot see: arguments that do not fit together. Exits 64."""
+    print(f"enforcer {verb}: {message}; see enforcer {verb} --help", file=sys.stderr)
+    raise SystemExit(EXIT_USAGE)
+
+
+def _silence_stdout() -> None:
+    """The interpreter flushes standard output once more when it ends; let that succeed."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def entry() -> NoReturn:

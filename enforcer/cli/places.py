@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,19 @@ def run_dir() -> Path:
 
 
 def orders() -> Orders:
-    """The standing orders; none when they cannot be read by this user."""
-    from enforcer.standing import read_or_none_new
+    """The standing orders. When they cannot be read it is said on standard error, because then
+    closed windows look as if they were on, and confirmed ones as if they were not.
+    """
+    from enforcer.schedule.orders import Orders
+    from enforcer.standing import FILE, read_orders
 
-    return read_or_none_new(state_dir())[0]
+    try:
+        return read_orders(state_dir())
+    except (OSError, ValueError) as error:
+        fact = error.strerror if isinstance(error, OSError) else f"spoilt ({error})"
+        print(
+            f"{state_dir() / FILE}: {fact}; windows closed or confirmed are told as if they were "
+            "not",
+            file=sys.stderr,
+        )
+        return Orders(readable=False)

@@ -4,10 +4,37 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from enforcer.cli.terminal import Painter, instant, print_json
+from enforcer.cli.terminal import Painter, counted, instant, print_json
+
+if TYPE_CHECKING:
+    from enforcer.ruleset.transaction import KernelState, Transaction
+    from enforcer.ruleset.vocabulary import Ruleset
 
 EXIT_CHANGES = 2
+_REMOVALS = ("delete", "flush", "# delete")
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """`lines`: every line of the plan with its sign, in the order of the transaction. `add` and
+    `remove` are the same without signs; `kept` counts sets and chains that stay as they are.
+    """
+
+    lines: tuple[tuple[str, str], ...] = ()
+    kept: int = 0
+
+    @property
+    def add(self) -> list[str]:
+        return [line for sign, line in self.lines if sign == "+"]
+
+    @property
+    def remove(self) -> list[str]:
+        return [line for sign, line in self.lines if sign == "-"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,40 +67,117 @@ def run(args: argparse.Namespace) -> int:
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))
         return 0
     activations = armed_at(policy, orders(), at)
-    seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)
-    state = NftKernel().read()
+    kernel = NftKernel()
+    try:
+        seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)
+        state = kernel.read()
+    finally:
+        kernel.close()
     desired = compile_ruleset(
         policy, activations, tables, devices=state.devices, unshapeable=state.foreign_qdiscs
     )
     promises.check(desired, policy, activations, tables)
     if args.ruleset:
-        print(render.ruleset(desired, now_ns=epoch_ns(at)), end="")
+        whole = render.ruleset(desired, now_ns=epoch_ns(at))
+        print_json({"ruleset": whole}) if args.format == "json" else print(whole, end="")
         return 0
     change = diff(desired, state, seen_ns)
-    texts = [render.operation(op) for op in change.operations] if change else []
-    removed = [t for t in texts if t.startswith(("delete", "flush", "# delete"))]
-    added = [t for t in texts if t not in removed]
+    if args.at is not None and change is not None:
+        change = without_renewals(change, state)
+    there = len(state.sets.keys() | state.chains.keys())
+    found = summary(desired, change, there)
     missing = sorted({*policy.gateway.uplinks} - state.devices)
-    if missing:
-        print(f"uplinks not there: {', '.join(missing)}; left out of the plan", file=sys.stderr)
+    registry, unknown = _registry(args.config, at.date())
+    answer = {
+        "changes": len(change.operations) if change else 0,
+        "add": found.add,
+        "remove": found.remove,
+        "kept": found.kept,
+        "at": utc_text(at),
+        "armed": [a.id for a in activations],
+        "registry": registry,
+        "missing_uplinks": missing,
+    }
     if args.format == "json":
-        print_json({"changes": len(texts), "add": added, "remove": removed, "at": utc_text(at)})
+        print_json(answer)
     else:
-        _print_text(args, texts, removed, utc_text(at), [a.id for a in activations])
-    return EXIT_CHANGES if texts else 0
+        print("\n".join(text(answer, found, Painter(args))))
+        sys.stdout.flush()
+        if missing:
+            print(f"uplinks not there: {', '.join(missing)}; left out of the plan", file=sys.stderr)
+        if unknown and change:
+            print(f"no comparison of registrations: {unknown}", file=sys.stderr)
+    return EXIT_CHANGES if change else 0
 
 
-def _print_text(
-    args: argparse.Namespace, texts: list[str], removed: list[str], at: str, armed: list[str]
-) -> None:
-    paint = Painter(args)
-    print(f"at {at}: armed {', '.join(armed) or 'nothing'}")
-    if not texts:
-        print("nothing to do: the kernel holds just this")
-        return
-    gone = set(removed)
-    for text in texts:
-        sign, style = ("-", "red") if text in gone else ("+", "green")
-        for line in text.splitlines():
-            print(paint(f"{sign} {line}", style))
-    print(f"{len(texts)} changes")
+def without_renewals(change: Transaction, state: KernelState) -> Transaction | None:
+    """Another instant has other timeouts; for a window that is armed already that is no change."""
+    from enforcer.cli.held import armed_windows
+    from enforcer.ruleset.transaction import Arm
+
+    armed = armed_windows(state)
+    left = tuple(
+        op for op in change.operations if not (isinstance(op, Arm) and op.target.window in armed)
+    )
+    return replace(change, operations=left) if left else None
+
+
+def summary(desired: Ruleset, change: Transaction | None, there: int) -> Summary:
+    """`there`: how many sets and chains the kernel has now."""
+    from enforcer.ruleset import render
+    from enforcer.ruleset import transaction as t
+
+    if change is None:
+        return Summary((), there)
+    lines: list[tuple[str, str]] = []
+    touched: set[str] = set()
+    for op in change.operations:
+        for line in render.operation(op).splitlines():
+            lines.append(("-" if line.startswith(_REMOVALS) else "+", line))
+        if isinstance(op, t.AddSet):
+            touched.add(op.container.name)
+        elif isinstance(op, t.SetRules):
+            touched.add(op.chain.name)
+        elif isinstance(op, t.Load | t.Change | t.Arm):
+            touched.add(op.target.name)
+        elif isinstance(op, t.AddChain):
+            touched.add(op.name)
+    names = {c.name for c in desired.containers} | {c.name for c in desired.chains}
+    return Summary(tuple(lines), len(names - touched))
+
+
+def _registry(config: Path, day: date) -> tuple[list[dict[str, Any]] | None, str | None]:
+    """What the daemon has in force against the files: a row a category that changes, or None and
+    why not. Only the daemon knows: the kernel's maps hold expanded addresses, not prefixes.
+    """
+    from enforcer.cli.places import run_dir
+    from enforcer.control import DeniedError, NoDaemonError, ask
+
+    try:
+        answer = ask(run_dir(), "compare", config=str(config.absolute()), day=day.isoformat())
+    except (NoDaemonError, DeniedError) as error:
+        return None, str(error)
+    if answer.get("error"):
+        return None, str(answer["error"])
+    return list(answer["categories"]), None
+
+
+def text(answer: dict[str, Any], found: Summary, paint: Painter) -> list[str]:
+    lines = [f"at {answer['at']}: armed {', '.join(answer['armed']) or 'nothing'}"]
+    for row in answer["registry"] or ():
+        lines.append(
+            f"category {row['category']}: "
+            + paint(f"+{row['appear']:,}", "green")
+            + ", "
+            + paint(f"-{row['vanish']:,}", "red")
+            + f" prefixes, {row['now']:,} then"
+        )
+    if not answer["changes"]:
+        return [*lines, f"nothing to do: the kernel holds just this ({found.kept} sets and chains)"]
+    styles = {"+": "green", "-": "red"}
+    lines += [paint(f"{sign} {line}", styles[sign]) for sign, line in found.lines]
+    total = f"{len(found.add)} lines to add, {len(found.remove)} to remove"
+    lines.append(
+        f"{counted(answer['changes'], 'change')}: {total}, {found.kept} sets and chains kept"
+    )
+    return lines

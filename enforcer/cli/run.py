@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
     from enforcer.service import Service
+    from enforcer.signals import Signals
+    from enforcer.sources.load import Configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,25 +28,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer import log
+    from enforcer.signals import Signals
+
+    log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
+    signals = Signals()
+    try:
+        with ExitStack() as opened:
+            service = _start(args.config.absolute(), signals, opened)
+            service.run()
+    finally:
+        signals.close()
+    return 0
+
+
+def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
+    """Everything that a step needs, then the first step. `opened` closes it again, last first."""
+    from enforcer import log
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.daemon import Daemon
     from enforcer.kernel.events import Monitor
     from enforcer.kernel.nft import NftKernel
     from enforcer.observe.totals import Totals
-    from enforcer.service import HushedKernel, Service
+    from enforcer.service import HushedKernel, Places, Service
     from enforcer.sources.load import load_configuration
     from enforcer.standing import read_or_none_new
 
-    log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
-    scraped, monitor = NftKernel(), Monitor()
-    kernel = HushedKernel(NftKernel(), monitor)
     clock = SystemClock()
     orders, spoilt = read_or_none_new(state_dir())
     if spoilt is not None:
         log.error("orders_unreadable", error=spoilt)
+    # The configuration first: what is wrong with it is said even where rights are missing too.
+    first: list[Configuration] = [load_configuration(config, clock.now(), orders)]
+    scraped = opened.enter_context(closing(NftKernel()))
+    monitor = opened.enter_context(closing(Monitor()))
+    kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))
     daemon = Daemon(
-        lambda orders: load_configuration(args.config, orders=orders),
+        lambda under: first.pop() if first else load_configuration(config, clock.now(), under),
         kernel,
         clock,
         Totals(scraped.counters),
@@ -51,22 +72,15 @@ def run(args: argparse.Namespace) -> int:
     )
     policy = daemon.config.policy
     _require_devices(policy, kernel.read().devices)
-    control = _control_socket(run_dir())
-    service = None
-    try:
-        service = Service(daemon, monitor, control, state_dir())
-        _serve_metrics(policy.metrics, service)
-        outcome = service.step("start")
-        if outcome.error is not None:
-            raise outcome.error
-        service.run()
-    finally:
-        control.close()
-        monitor.close()
-        if service is not None:
-            service.close()
-        kernel.close()
-    return 0
+    control = opened.enter_context(closing(_control_socket(run_dir())))
+    service = opened.enter_context(
+        closing(Service(daemon, monitor, control, signals, Places(config, state_dir())))
+    )
+    _serve_metrics(policy.metrics, service, opened)
+    outcome = service.step("start")
+    if outcome.error is not None:
+        raise outcome.error
+    return service
 
 
 def _require_devices(policy: Policy, devices: frozenset[str]) -> None:
@@ -84,11 +98,11 @@ def _require_devices(policy: Policy, devices: frozenset[str]) -> None:
 
 
 def _control_socket(directory: Path) -> ControlSocket:
-    from enforcer.control import ControlSocket
+    from enforcer.control import ControlSocket, HeldError
 
     try:
         return ControlSocket(directory)
-    except FileExistsError as error:
+    except HeldError as error:
         raise KernelError(
             "start", errno.EEXIST, f"{error}; stop that one first, or use another ENFORCER_RUN_DIR"
         ) from error
@@ -101,11 +115,11 @@ def _control_socket(directory: Path) -> ControlSocket:
         ) from error
 
 
-def _serve_metrics(address: MetricsAddress, service: Service) -> None:
+def _serve_metrics(address: MetricsAddress, service: Service, opened: ExitStack) -> None:
     from prometheus_client import start_http_server
 
     try:
-        start_http_server(address.port, address.host, service.metrics.registry)
+        server, _ = start_http_server(address.port, address.host, service.metrics.registry)
     except OSError as error:
         raise KernelError(
             "start",
@@ -113,3 +127,5 @@ def _serve_metrics(address: MetricsAddress, service: Service) -> None:
             f"metrics.listen: {address.host}:{address.port} cannot be used ({error.strerror}); "
             "stop what holds it, or choose another address",
         ) from error
+    opened.callback(server.server_close)
+    opened.callback(server.shutdown)

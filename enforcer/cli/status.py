@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, print_json, table
+from enforcer.cli.terminal import Painter, counted, fields, print_json, span, table, utc_short
 from enforcer.errors import KernelError
+
+if TYPE_CHECKING:
+    from enforcer.cli.held import Held
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,67 +21,150 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import run_dir
-    from enforcer.control import NoDaemonError, ask
+    from enforcer.clock import SystemClock
+    from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
         answer = ask(run_dir(), "status")
+    except DeniedError as error:
+        return _unanswered(args, str(error))
     except NoDaemonError as error:
-        return _without_daemon(args, str(error))
+        return _unanswered(args, f"{error}; run: {error.remedy}")
     if args.format == "json":
         print_json(answer)
+    elif "gateway" not in answer:
+        raise KernelError("status", 0, str(answer.get("error", "the answer is not of enforcer")))
     else:
-        print("\n".join(_text(answer, Painter(args))))
+        print("\n".join(text(answer, SystemClock().now(), Painter(args))))
     return 0
 
 
-def _without_daemon(args: argparse.Namespace, reason: str) -> int:
+def _unanswered(args: argparse.Namespace, reason: str) -> int:
+    from enforcer.cli.held import Held, read_held
+    from enforcer.clock import SystemClock
     from enforcer.kernel.nft import NftKernel
 
     try:
-        sets = NftKernel().read().sets
-        armed = sorted(
-            name.removeprefix("armed.")
-            for name, s in sets.items()
-            if s.kind == "armed" and s.elements
-        )
-        kernel = ", ".join(armed) or "nothing"
+        kernel = NftKernel()
+        try:
+            held = read_held(kernel)
+        finally:
+            kernel.close()
     except KernelError as error:
-        armed, kernel = [], f"unknown ({error})"
+        held = Held(None, str(error))
+    now = SystemClock().now()
     if args.format == "json":
-        print_json({"error": reason, "armed": armed})
+        print_json(unanswered_view(reason, held, now))
     else:
-        print(f"{reason}; start it: systemctl start enforcer", file=sys.stderr)
-        print(f"armed in the kernel: {kernel}", file=sys.stderr)
+        print("\n".join(unanswered_text(reason, held, now, Painter(args))))
+        print(f"enforcer: {reason}", file=sys.stderr)
     return EXIT_FAILED
 
 
-def _text(s: dict[str, Any], paint: Painter) -> list[str]:
+def unanswered_view(reason: str, held: Held, now: datetime) -> dict[str, Any]:
+    """`armed` is None when the kernel cannot be asked: unknown is not the same as nothing."""
+    from enforcer.observe.views import utc_text
+
+    windows = [
+        {"id": w, "remaining_s": round(left.total_seconds(), 3), "until": utc_text(now + left)}
+        for w, left in held.armed.items()
+    ]
+    known = held.state is not None
+    return {
+        "error": reason,
+        "daemon": False,
+        "armed": list(held.armed) if known else None,
+        "kernel": {"windows": windows if known else None, "reason": held.reason},
+    }
+
+
+def unanswered_text(reason: str, held: Held, now: datetime, paint: Painter) -> list[str]:
+    """What the kernel does by itself, and for how long."""
+    if held.state is None:
+        kernel = f"unknown ({held.reason})"
+    elif held.reason is not None:
+        kernel = f"not ours ({held.reason})"
+    elif held.armed:
+        kernel = "\n".join(
+            paint(window, "yellow")
+            + f" for {span(left)} more, until {utc_short(now + left)} at the latest, "
+            "then the kernel disarms it by itself"
+            for window, left in held.armed.items()
+        )
+        kernel += "\nto end it now: enforcer disarm"
+    else:
+        kernel = "nothing; traffic passes as if enforcer were not there"
+    return fields([("daemon", paint("does not answer", "red")), ("armed", kernel)])
+
+
+def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
+    """The daemon's answer for people. What needs a hand comes first."""
     config = s["config"]
-    lines = [
-        f"gateway     {s['gateway']}, enforcer {s['version']}",
-        "armed       " + (paint(", ".join(s["armed"]), "green") if s["armed"] else "nothing"),
-        f"prefixes    {s['prefixes']['ipv4']:,} IPv4, {s['prefixes']['ipv6']:,} IPv6",
-        f"loaded      {config['loaded_at']}",
-        "clock       " + ("synchronised" if s["clock"]["synchronised"] else "not synchronised"),
-        f"drift       repaired {s['drift_repairs']} times",
+    rows = [
+        ("gateway", f"{s['gateway']}, enforcer {s['version']}"),
+        ("armed", _armed(s, now, paint)),
     ]
     if s["waiting_for_clock"]:
         waiting = ", ".join(s["waiting_for_clock"])
-        lines.append(paint(f"waiting     {waiting}: not armed until the clock is right", "yellow"))
+        rows.append(("waiting", paint(f"{waiting}: not armed until the clock is right", "yellow")))
     if s["missing_devices"]:
         missing = ", ".join(s["missing_devices"])
-        lines.append(paint(f"missing     {missing}: armed again when back", "yellow"))
+        rows.append(("missing", paint(f"{missing}: armed again when back", "yellow")))
     if not config["ok"]:
-        lines += [
-            paint("reload      refused, the old configuration stays:", "red"),
-            config["error"],
-        ]
+        refused = paint("refused; what was loaded before stays in force:", "red")
+        rows.append(("reload", f"{refused}\n{config['error']}"))
     if s["problem"]:
-        lines.append(paint(f"problem     {s['problem']}", "red"))
+        rows.append(("problem", paint(s["problem"], "red")))
+    clock = "synchronised" if s["clock"]["synchronised"] else paint("not synchronised", "yellow")
+    rows += [
+        ("clock", clock),
+        ("prefixes", f"{s['prefixes']['ipv4']:,} IPv4, {s['prefixes']['ipv6']:,} IPv6"),
+        ("loaded", _ago(config["loaded_at"], now)),
+        (
+            "drift",
+            f"repaired {counted(s['drift_repairs'], 'time')}" if s["drift_repairs"] else "none",
+        ),
+    ]
+    lines = fields(rows)
     if s["windows"]:
-        rows = [
-            (w["id"], w["state"], w["starts_at"], w["ends_at"], ", ".join(w["measures"]))
+        shown = [
+            (
+                w["id"],
+                w["state"],
+                _both(w, "starts_at"),
+                _both(w, "ends_at"),
+                ", ".join(w["measures"]),
+            )
             for w in s["windows"]
         ]
-        lines += ["", *table(rows, ("window", "state", "opens", "closes", "measures"))]
+        head, *body = table(shown, ("window", "state", "opens", "closes", "measures"))
+        lines += ["", paint(head, "bold"), *body]
     return lines
+
+
+def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:
+    if not s["armed"]:
+        return "nothing"
+    ends = {w["id"]: w for w in reversed(s["windows"]) if w["state"] == "armed"}
+    lines = []
+    for window in s["armed"]:
+        line = paint(window, "green")
+        if window in ends:
+            left = datetime.fromisoformat(ends[window]["ends_at"]) - now
+            line += f", {span(left)} more, until {_both(ends[window], 'ends_at')}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _both(window: dict[str, Any], key: str) -> str:
+    """The instant in the window's zone and in UTC; once where the two are one."""
+    local = datetime.fromisoformat(window[f"{key}_local"])
+    zone = window["timezone"]
+    if zone == "UTC":
+        return utc_short(local)
+    return f"{local:%Y-%m-%d %H:%M:%S} {zone} ({utc_short(local)})"
+
+
+def _ago(instant: str, now: datetime) -> str:
+    then = datetime.fromisoformat(instant)
+    return f"{utc_short(then)}, {span(now - then)} ago"

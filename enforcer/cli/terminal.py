@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any, TextIO
 
 from enforcer.policy.model import Window
@@ -18,7 +19,8 @@ _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 class Painter:
     """Paints text when `--color auto` and the stream is a terminal that can (NO_COLOR: never)."""
 
-    def __init__(self, args: argparse.Namespace, stream: TextIO = sys.stdout) -> None:
+    def __init__(self, args: argparse.Namespace, stream: TextIO | None = None) -> None:
+        stream = stream or sys.stdout
         capable = stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
         self.on = args.color == "auto" and capable and "NO_COLOR" not in os.environ
 
@@ -41,8 +43,10 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> list[str]:
 
 
 def both_times(instant: datetime, window: Window) -> str:
-    """An instant in the window's zone and in UTC."""
+    """An instant in the window's zone and in UTC; once where the two are one."""
     local = instant.astimezone(window.zone)
+    if window.zone_name == "UTC":
+        return utc_short(instant)
     return f"{local:%Y-%m-%d %H:%M:%S} {local:%Z} ({utc_short(instant)})"
 
 
@@ -61,12 +65,28 @@ def span(length: timedelta) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 window`, `1,200 windows`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """`name  value` in two columns; a value of several lines stays in its column."""
+    listed = list(rows)
+    width = max((len(name) for name, _ in listed), default=0)
+    lines = []
+    for name, value in listed:
+        for head, line in zip_longest([name], value.splitlines() or [""], fillvalue=""):
+            lines.append(f"{head.ljust(width)}  {line}".rstrip())
+    return lines
+
+
 def instant(text: str) -> datetime:
     """An ISO 8601 instant given on the command line; without an offset it is UTC."""
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(
             f"{text!r} is no instant; write it like 2026-12-01T08:00:00Z"
         ) from None
-    return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)

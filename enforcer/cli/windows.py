@@ -1,53 +1,115 @@
-"""`enforcer windows`: what is ahead, in the window's zone and in UTC."""
+"""`enforcer windows`: what is ahead, in the window's zone and in UTC, as table, picture or file."""
 
 from __future__ import annotations
 
 import argparse
-from datetime import timedelta
+import shutil
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from enforcer.cli.terminal import Painter, both_times, instant, print_json, span, table
+from enforcer.cli.terminal import (
+    Painter,
+    both_times,
+    counted,
+    instant,
+    print_json,
+    span,
+    table,
+    utc_short,
+)
+
+# Longer than any schedule is worth printing, and short of where dates end.
+MOST_DAYS = 3660
+
+
+def _days(text: str) -> int:
+    if text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_DAYS:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of days from 1 to {MOST_DAYS:,}")
+
+
+if TYPE_CHECKING:
+    from enforcer.observe.snapshot import Occurrence
+    from enforcer.policy.model import Activation
+
+FORMATS = ("text", "json", "ics")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--from", dest="after", type=instant, metavar="T", help="first instant (default now)"
     )
-    parser.add_argument("--days", type=int, default=30, metavar="N", help="how far (default 30)")
+    parser.add_argument("--days", type=_days, default=30, metavar="N", help="how far (default 30)")
 
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import orders
+    from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
     from enforcer.schedule.agenda import entries
     from enforcer.sources.files import load_policy
 
-    policy, _ = load_policy(args.config)
     now = SystemClock().now()
+    policy, _ = load_policy(args.config, now=now)
     after = args.after or now
     before = after + timedelta(days=args.days)
     found = [Occurrence.of(e, now) for e in entries(policy, orders(), after, before)]
     if args.format == "json":
         print_json(window_views(found))
-        return 0
-    if not found:
-        print(f"no window in the {args.days} days ahead")
-        return 0
+    elif args.format == "ics":
+        print(calendar(found, policy.gateway.name, now), end="")
+    elif not found:
+        print(f"no window in {counted(args.days, 'day')} from {utc_short(after)}")
+    else:
+        _print_text(args, found, after, before)
+    return 0
+
+
+def _print_text(
+    args: argparse.Namespace, found: Sequence[Occurrence], after: datetime, before: datetime
+) -> None:
+    from enforcer.cli.windows_chart import chart
+
     paint = Painter(args)
+    names = ["window", "state", "opens", "closes", "lasts", "measures"]
     rows = [
-        (
+        [
             o.activation.id,
             o.state,
             both_times(o.activation.starts_at, o.activation.window),
             both_times(o.activation.ends_at, o.activation.window),
             span(o.activation.ends_at - o.activation.starts_at),
             ", ".join(o.activation.window.measure_names),
-        )
+        ]
         for o in found
     ]
-    head, *lines = table(rows, ("window", "state", "opens", "closes", "lasts", "measures"))
+    dates = [_hijri_date(o.activation) for o in found]
+    if any(dates):
+        names.insert(2, "Hijri date")
+        for row, date in zip(rows, dates, strict=True):
+            row.insert(2, date)
+    head, *lines = table(rows, names)
     print(paint(head, "bold"))
+    styles = {"armed": "green", "closed": "dim", "past": "dim", "provisional": "yellow"}
     for line, occurrence in zip(lines, found, strict=True):
-        print(paint(line, "green") if occurrence.state == "armed" else line)
-    return 0
+        style = styles.get(occurrence.state)
+        print(paint(line, style) if style else line)
+    print()
+    for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
+        print(line)
+
+
+def _hijri_date(activation: Activation) -> str:
+    """The day as the window counts it, with its sightings; empty for other forms."""
+    from enforcer.policy.model import Hijri
+    from enforcer.policy.times import MONTHS
+    from enforcer.schedule.hijri import hijri_day
+
+    form = activation.window.form
+    if not isinstance(form, Hijri):
+        return ""
+    day = hijri_day(form, activation.starts_at.astimezone(activation.window.zone).date())
+    return "" if day is None else f"{day.day} {MONTHS[day.month - 1]} {day.year}"

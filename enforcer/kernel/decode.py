@@ -194,6 +194,8 @@ def set_shape(attrs: Attributes) -> tuple[str, int]:
     kind = "foreign"
     if length_fits and key is not None:
         kind = _SET_KINDS.get((flags, data), "foreign")
+        if kind == "small" and key == "half":
+            kind = "front"
         if key not in _KEYS_OF_KIND[kind]:
             kind = "foreign"
     return kind, 0 if size is None else number32(size)
@@ -206,7 +208,8 @@ _SET_KINDS = {
     (n.SET_MAP, n.KEY_TYPES["classid"]): "registered",
 }
 _KEYS_OF_KIND: dict[str, set[KeyType]] = {
-    "small": set(KEY_BYTES),
+    "small": set(KEY_BYTES) - {"half"},
+    "front": {"half"},
     "armed": {"nf_proto"},
     "classes": {"classid"},
     "registered": {"ipv4_addr", "ipv6_addr"},
@@ -233,6 +236,14 @@ def _class(entry: Attributes) -> object:
     code, chain = verdict(attributes(entry[n.Element.DATA])[n.DATA_VERDICT])
     # Another verdict than ours is kept apart from what we would have put there.
     return (class_id, _CLASS_VERDICTS.get(code, code), chain)
+
+
+def class_of(entry: Attributes) -> int:
+    """The class id of an element of a registered map; 0 for an element of the front set."""
+    if n.Element.DATA not in entry:
+        return 0
+    value: int = struct.unpack("=I", attributes(entry[n.Element.DATA])[n.DATA_VALUE])[0]
+    return value
 
 
 def _armed(entry: Attributes) -> object:

@@ -20,39 +20,41 @@ from enforcer.kernel.wire import (
     nftables,
     text,
 )
-from enforcer.lookup.tables import Stage
-from enforcer.ruleset.vocabulary import TABLE
+from enforcer.ruleset.vocabulary import KEY_BYTES, TABLE, Bulk, FrontSet, RegisteredMap
 
 _LIST_HEADER = 4
 
 
-def packed_keys(stage: Stage) -> bytes:
-    """The stage's keys one after another, in network order: 4 or 16 bytes each."""
-    keys = stage.keys.astype(">u4") if stage.family == 4 else stage.keys
-    return keys.tobytes()
+def packed_keys(bulk: Bulk) -> bytes:
+    """The keys one after another, in network order: 4 or 16 bytes each, 2 for the front set."""
+    keys = bulk.stage.keys
+    packed = (keys.astype(">u4") if bulk.stage.family == 4 else keys).tobytes()
+    if isinstance(bulk, FrontSet):
+        return np.frombuffer(packed, ">u2")[::2].tobytes()
+    return packed
 
 
-def pairs(stage: Stage) -> list[tuple[bytes, int]]:
+def pairs(bulk: Bulk) -> list[tuple[bytes, int]]:
     """(packed key, class id) of each element, for a few elements or a fake."""
-    packed, width = packed_keys(stage), 4 if stage.family == 4 else 16
+    packed, width, stage = packed_keys(bulk), KEY_BYTES[bulk.key], bulk.stage
     return [
         (packed[at * width : (at + 1) * width], class_id)
         for at, class_id in enumerate(stage.classes.tolist())
     ]
 
 
-def add_elements(map_name: str, stage: Stage) -> list[Message]:
-    return _messages(Msg.NEW_ELEMENT, CREATE, map_name, stage, with_data=True)
+def add_elements(name: str, bulk: Bulk) -> list[Message]:
+    with_data = isinstance(bulk, RegisteredMap)
+    return _messages(Msg.NEW_ELEMENT, CREATE, name, bulk, with_data=with_data)
 
 
-def delete_elements(map_name: str, stage: Stage) -> list[Message]:
-    return _messages(Msg.DEL_ELEMENT, 0, map_name, stage, with_data=False)
+def delete_elements(name: str, bulk: Bulk) -> list[Message]:
+    return _messages(Msg.DEL_ELEMENT, 0, name, bulk, with_data=False)
 
 
-def _messages(
-    kind: Msg, flags: int, map_name: str, stage: Stage, *, with_data: bool
-) -> list[Message]:
-    count, width = len(stage), 4 if stage.family == 4 else 16
+def _messages(kind: Msg, flags: int, name: str, bulk: Bulk, *, with_data: bool) -> list[Message]:
+    stage, width = bulk.stage, KEY_BYTES[bulk.key]
+    count = len(stage)
     if not count:
         return []
     inner = [nested(Element.KEY, attribute(DATA_VALUE, bytes(width)))]
@@ -62,12 +64,12 @@ def _messages(
     rows = np.empty((count, len(template)), np.uint8)
     rows[:] = np.frombuffer(template, np.uint8)
     # Three headers of four bytes stand before the key; behind it two more before the class id.
-    rows[:, 12 : 12 + width] = np.frombuffer(packed_keys(stage), np.uint8).reshape(count, width)
+    rows[:, 12 : 12 + width] = np.frombuffer(packed_keys(bulk), np.uint8).reshape(count, width)
     if with_data:
         classes = np.ascontiguousarray(stage.classes, np.uint32)
         rows[:, -4:] = classes.view(np.uint8).reshape(count, 4)
     per_message = (LONGEST_ATTRIBUTE - _LIST_HEADER) // len(template)
-    names = text(Elements.TABLE, TABLE), text(Elements.SET, map_name)
+    names = text(Elements.TABLE, TABLE), text(Elements.SET, name)
     return [
         nftables(kind, flags, *names, nested(Elements.LIST, rows[at : at + per_message].tobytes()))
         for at in range(0, count, per_message)

@@ -35,6 +35,7 @@ from enforcer.ruleset.vocabulary import (
     ArmingSet,
     ClassMap,
     Container,
+    FrontSet,
     Hook,
     KeyType,
     RegisteredMap,
@@ -186,6 +187,8 @@ def _container_shape(container: Container) -> tuple[int, KeyType, tuple[bytes, .
             return n.SET_MAP, "classid", (*verdicts, order)
         case ArmingSet():
             return n.SET_TIMEOUT, "nf_proto", ()
+        case FrontSet():
+            return 0, "half", (attribute(n.Set.USERDATA, n.KEY_IS_HALF_ADDRESS),)
         case RegisteredMap():
             kind = be32(n.Set.DATA_TYPE, n.KEY_TYPES["classid"])
             order = attribute(n.Set.USERDATA, n.DATA_IN_HOST_ORDER)
@@ -294,7 +297,7 @@ def encode_bulk(operation: t.Load | t.Change) -> list[Message]:
     if isinstance(operation, t.Load):
         # Without a list the kernel takes out all elements of the set.
         flush = _named(n.Msg.DEL_ELEMENT, n.Elements.SET, name)
-        return [flush] * operation.flush + elements.add_elements(name, operation.target.stage)
-    return elements.delete_elements(name, operation.removed.stage) + elements.add_elements(
-        name, operation.added.stage
+        return [flush] * operation.flush + elements.add_elements(name, operation.target)
+    return elements.delete_elements(name, operation.removed) + elements.add_elements(
+        name, operation.added
     )

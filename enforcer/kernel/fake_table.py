@@ -18,7 +18,9 @@ from enforcer.ruleset.lower import Expr, lower_rule
 from enforcer.ruleset.vocabulary import (
     LEDGER_CHAIN,
     ArmingSet,
+    Bulk,
     ClassMap,
+    FrontSet,
     Hook,
     RegisteredMap,
     SmallSet,
@@ -113,7 +115,7 @@ class FakeTable:
 
     def _change(self, operation: t.Change, situation: Situation) -> None:
         held = self._find(operation.target.name)
-        for key, _ in pairs(operation.removed.stage):
+        for key, _ in pairs(operation.removed):
             refuse(key not in held.elements, errno.ENOENT)
             del held.elements[key]
         _insert(held, operation.added)
@@ -187,6 +189,7 @@ KINDS: dict[type, str] = {
     ClassMap: "classes",
     ArmingSet: "armed",
     RegisteredMap: "registered",
+    FrontSet: "front",
 }
 
 _APPLY: dict[type, Callable[[FakeTable, Any, Situation], None]] = {
@@ -217,8 +220,8 @@ def _reference(expr: Expr) -> tuple[str, str]:
     return "", ""
 
 
-def _insert(held: FakeSet, registered: RegisteredMap) -> None:
-    for key, class_id in pairs(registered.stage):
+def _insert(held: FakeSet, bulk: Bulk) -> None:
+    for key, class_id in pairs(bulk):
         refuse(held.elements.get(key, class_id) != class_id, errno.EEXIST)
         held.elements[key] = class_id
     refuse(len(held.elements) > held.size, errno.ENFILE)

@@ -20,11 +20,10 @@ from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
 from enforcer.kernel.remedies import kernel_error, label
-from enforcer.kernel.wire import Message, Reply, attributes, nftables, number32, string, text
-from enforcer.lookup.tables import Stage
+from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
-from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE
+from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE, Bulk
 
 _READ_ATTEMPTS = 10
 _SAMPLES = 8
@@ -171,8 +170,7 @@ class NftKernel:
             requests = [elements.get_element(map_name, key) for key in asked]
             for key, reply in zip(asked, self._gets(map_name, requests), strict=True):
                 for entry in decode.entries(decode.body(reply)) if reply.error is None else ():
-                    data = attributes(entry[n.Element.DATA])[n.DATA_VALUE]
-                    found[key] = elements.class_id(data)
+                    found[key] = decode.class_of(entry)
         return found
 
     def _gets(self, map_name: str, requests: list[Message]) -> list[Reply]:
@@ -265,10 +263,10 @@ class NftKernel:
         for operation in transaction.netfilter:
             if isinstance(operation, t.Load | t.Change):
                 target = operation.target
-                expected = dict(elements.pairs(_sample(target.stage)))
+                expected = dict(elements.pairs(_sample(target)))
                 gone: set[bytes] = set()
                 if isinstance(operation, t.Change):
-                    expected |= dict(elements.pairs(_sample(operation.added.stage)))
+                    expected |= dict(elements.pairs(_sample(operation.added)))
                     gone = _gone(operation)
                 if self.elements(target.name, [*expected, *gone]) != expected:
                     raise kernel_error(label(operation), errno.EIO, "read back other elements")
@@ -301,15 +299,15 @@ def _refuse_missing_devices(transaction: t.Transaction, devices: Mapping[str, in
             raise kernel_error(label(added), errno.ENODEV)
 
 
-def _sample(stage: Stage) -> Stage:
+def _sample(bulk: Bulk) -> Bulk:
     """A few elements of a stage, the first and the last among them."""
-    count = len(stage)
+    stage, count = bulk.stage, len(bulk.stage)
     at = np.unique(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(np.intp))
-    return replace(stage, keys=stage.keys[at], classes=stage.classes[at])
+    return type(bulk)(replace(stage, keys=stage.keys[at], classes=stage.classes[at]))
 
 
 def _gone(change: t.Change) -> set[bytes]:
     """A few keys that a delta takes out and does not put back."""
-    removed = _sample(change.removed.stage)
-    stay = np.isin(removed.keys, change.added.stage.keys)
+    removed = _sample(change.removed)
+    stay = np.isin(removed.stage.keys, change.added.stage.keys)
     return {key for (key, _), kept in zip(elements.pairs(removed), stay, strict=True) if not kept}

@@ -120,6 +120,8 @@ KEY_TYPES: dict[KeyType, int] = {
     "ipv6_addr": 8,
     "inet_service": 13,
     "classid": 23,
+    # An integer; nft learns from the user data that it is `typeof @nh,96,16`.
+    "half": 4,
 }
 HOOKS: dict[HookName, int] = {"prerouting": 0, "postrouting": 4, "ingress": 5}
 
@@ -132,6 +134,11 @@ OUR_COMMENT = "made by enforcer, edits are undone"
 # (NFTNL_UDATA_SET_KEYBYTEORDER and _DATABYTEORDER, enum byteorder).
 _HOST_ORDER = struct.pack("=I", 1)
 KEY_IN_HOST_ORDER = bytes([0, 4]) + _HOST_ORDER
+# NFTNL_UDATA_SET_KEYBYTEORDER (big endian) and _KEY_TYPEOF: a payload expression with base network
+# header, offset 96 and length 16, as nft 1.0.6 writes it for `typeof @nh,96,16`.
+KEY_IS_HALF_ADDRESS = bytes.fromhex(
+    "0004020000000326000407000000011e000400000000010400000000020402000000030460000000040410000000"
+)
 DATA_IN_HOST_ORDER = bytes([1, 4]) + _HOST_ORDER
 
 

@@ -57,7 +57,27 @@ def plan(tree: RadixTree, budget_bytes: int) -> Tables:
         stages=tuple(stages),
         classes=tuple(classes.classes[i] for i in np.flatnonzero(used).tolist()),
         prefixes=tuple(entry for family in FAMILIES for entry in _counted(tree, family)),
+        front=front_of(nodes[4].words[0], nodes[4].length) if len(nodes[4].length) else None,
     )
+
+
+# Beyond a quarter of the address space most unregistered addresses pass the filter; and the kernel
+# looks for each new element of a bitmap set through all the others (nft_bitmap_insert).
+FRONT_AT_MOST = 1 << 14
+
+
+def front_of(network: NDArray[np.uint32], length: NDArray[np.uint8]) -> Stage | None:
+    """The /16s that hold any of these IPv4 prefixes, as a stage; None when they are too many."""
+    blocks = network >> np.uint32(16)
+    wide = np.flatnonzero(length < 16)
+    spans = [
+        np.arange(blocks[i], int(blocks[i]) + (1 << (16 - int(length[i]))), dtype=np.uint32)
+        for i in wide.tolist()
+    ]
+    blocks = np.unique(np.concatenate([blocks, *spans]))
+    if len(blocks) > FRONT_AT_MOST:
+        return None
+    return Stage.of(4, 16, blocks << np.uint32(16), np.zeros(len(blocks), np.uint32))
 
 
 def _counted(tree: RadixTree, family: Family) -> list[tuple[Family, str, int]]:

@@ -85,12 +85,15 @@ class Stage:
 class Tables:
     """The compiled registry of one day: stages in lookup order, and the classes they refer to.
 
-    `prefixes` counts the registered prefixes by (family, category), for the metrics.
+    `prefixes` counts the registered prefixes by (family, category), for the metrics. `front` is a
+    stage of length 16 without classes (all 0) whose keys are the /16s in which anything IPv4 is
+    registered: most unregistered addresses miss there at once. None where it would not pay.
     """
 
     stages: tuple[Stage, ...] = ()
     classes: tuple[LookupClass, ...] = ()
     prefixes: tuple[tuple[Family, str, int], ...] = ()
+    front: Stage | None = None
 
     def of_family(self, family: Family) -> tuple[Stage, ...]:
         return tuple(stage for stage in self.stages if stage.family == family)

@@ -13,6 +13,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from enforcer import __version__
+from enforcer.errors import KernelError
 from enforcer.observe.snapshot import Snapshot
 from enforcer.ruleset.measures import CounterName
 
@@ -42,6 +43,18 @@ class Metrics:
         )
         for result in ("unchanged", "changed", "failed"):
             self.applies.labels(result)
+        # Filled by whoever compares and whoever writes; there from the start, so that an alert on
+        # their rate has something to look at.
+        self.kernel_mismatches = Counter(
+            "enforcer_kernel_mismatches",
+            "Verdicts of the kernel that differ from those of the registry",
+            registry=self.registry,
+        )
+        self.audit_records = Counter(
+            "enforcer_audit_records",
+            "Records written to the audit log",
+            registry=self.registry,
+        )
         self.registry.register(_AtScrape(snapshot, totals))
 
 
@@ -69,7 +82,11 @@ class _AtScrape(Collector):
                      [((), int(snapshot.clock_synchronised))])  # fmt: skip
 
     def _traffic(self) -> Iterator[Metric]:
-        totals = sorted(self._totals().items())
+        try:
+            totals = sorted(self._totals().items())
+        except KernelError:
+            # Left out rather than zero: a counter that falls would look like a restart.
+            return
         for name, index, text in (
             ("packets", 0, "Packets by window, measure and verdict"),
             ("bytes", 1, "Bytes by window, measure and verdict"),
@@ -140,14 +157,9 @@ def _windows(s: Snapshot) -> Iterator[Metric]:
         [((window.id,), int(window.id in armed)) for window in s.policy.windows],
         ("window",),
     )
-    soonest: dict[str, float] = {}
-    for occurrence in s.coming:
-        activation = occurrence.activation
-        edge = activation.ends_at if activation.id in armed else activation.starts_at
-        soonest.setdefault(activation.id, edge.timestamp())
     yield _gauge(
         "window_next_transition_timestamp_seconds",
         "When a window next opens or closes",
-        [((window,), edge) for window, edge in soonest.items()],
+        [((window,), edge.timestamp()) for window, edge in s.edges],
         ("window",),
     )

@@ -28,6 +28,8 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
+    """`edges`: for each window with one ahead, when it next opens or closes."""
+
     policy: Policy
     config_error: str | None
     loaded_at: datetime
@@ -35,6 +37,7 @@ class Snapshot:
     armed: tuple[str, ...]
     waiting_for_clock: tuple[str, ...]
     coming: tuple[Occurrence, ...]
+    edges: tuple[tuple[str, datetime], ...]
     prefixes: tuple[tuple[Family, str, int], ...]
     elements: tuple[tuple[Family, int], ...]
     clock_synchronised: bool

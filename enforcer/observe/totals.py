@@ -39,9 +39,11 @@ class Totals:
                 self._closed[name] = before[0] + packets, before[1] + octets
 
     def now(self) -> dict[CounterName, tuple[int, int]]:
-        """All totals by their labels: (packets, bytes)."""
-        running = self._read()
+        """All totals by their labels: (packets, bytes). Raises KernelError when the kernel does."""
+        # The read is inside the lock: a counter deleted between the two would be told twice. It
+        # also keeps scrapes at the same time off each other's socket.
         with self._lock:
+            running = self._read()
             sums = dict(self._closed)
             waiting = {n: c for n, c in self._retired.items() if n not in running}
         for counts in (running, waiting):

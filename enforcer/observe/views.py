@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from enforcer.observe.snapshot import Occurrence, Snapshot
@@ -16,6 +16,7 @@ def utc_text(instant: datetime) -> str:
 
 
 def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
+    """One object an occurrence; `…_local` are the same instants in the window's `timezone`."""
     return [
         {
             "id": o.activation.id,
@@ -23,10 +24,17 @@ def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
             "ends_at": utc_text(o.activation.ends_at),
             "state": o.state,
             "measures": list(o.activation.window.measure_names),
+            "timezone": o.activation.window.zone_name,
+            "starts_at_local": _local(o.activation.starts_at, o.activation.window.zone),
+            "ends_at_local": _local(o.activation.ends_at, o.activation.window.zone),
             **({"confirm_by": utc_text(o.confirm_by)} if o.confirm_by else {}),
         }
         for o in occurrences
     ]
+
+
+def _local(instant: datetime, zone: tzinfo) -> str:
+    return instant.astimezone(zone).isoformat()
 
 
 def status_view(s: Snapshot, version: str) -> dict[str, Any]:
@@ -46,6 +54,10 @@ def status_view(s: Snapshot, version: str) -> dict[str, Any]:
         "waiting_for_clock": list(s.waiting_for_clock),
         "windows": window_views(s.coming),
         "prefixes": counts,
+        "categories": [
+            {"family": f"ipv{family}", "category": category, "prefixes": count}
+            for family, category, count in s.prefixes
+        ],
         "clock": {"synchronised": s.clock_synchronised},
         "drift_repairs": s.drift_repairs,
         "problem": s.problem,

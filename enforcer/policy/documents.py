@@ -202,7 +202,9 @@ class WindowSection(Section):
     duration: Duration | None = Field(None, description="how long it lasts, like 4h")
     timezone: Sentence | None = Field(None, description="an IANA zone, like Asia/Karachi")
     fold: Annotated[int, Field(ge=0, le=1)] | None = Field(
-        None, description="which of two equal wall times is meant when clocks are set back"
+        None,
+        description="how a time is read that comes twice or never when clocks change: 0 by the "
+        "clock before the change, 1 by the one after",
     )
     rrule: Sentence | None = Field(None, description="a recurrence of RFC 5545")
     except_: list[TimeOrDay] | None = Field(

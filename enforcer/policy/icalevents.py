@@ -87,7 +87,7 @@ class _Moment:
         """The same moment on the wall clock of `zone`."""
         if self.is_day or self.zone == zone:
             return self.wall
-        return self.wall.replace(tzinfo=self.zone).astimezone(zone).replace(tzinfo=None)
+        return self.wall.replace(tzinfo=self.zone).astimezone(zone).replace(tzinfo=None, fold=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,7 +113,8 @@ def _wall(line: Property, text: str | None = None) -> datetime:
     value = (line.value if text is None else text).strip()
     match = _WALL.fullmatch(value)
     try:
-        if match is not None:
+        # From the first year of the calendar on: office programs begin their zones with 1601.
+        if match is not None and "1582" < match[1] < "2200":
             return datetime(*(int(part) for part in match.groups()))  # type: ignore[arg-type]  # noqa: DTZ001
     except ValueError:
         pass

@@ -265,6 +265,8 @@ def _yearly(rule: Rule, start: date, after: date) -> Iterator[Period]:
     skipped = (after.year - start.year) // rule.interval
     for n in counting(skipped):
         year = start.year + n * rule.interval
+        if year >= LAST_WALL.year:
+            return
         yield date(year, 1, 1), _days_in(year)
 
 

@@ -27,6 +27,7 @@ _AREA_CITY = re.compile(r"[A-Z][A-Za-z_]*(/[A-Za-z0-9_+-]+){1,2}", re.ASCII)
 _UTC_BY_OTHER_NAMES = frozenset(
     ("Etc/UTC", "Etc/GMT", "Etc/UCT", "Etc/Zulu", "GMT", "UCT", "Zulu", "Z", "utc", "Etc/Universal")
 )
+_ZERO, _ZERO_UTC = datetime(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC)  # noqa: DTZ001
 _LIKE = "write Area/City, like Asia/Karachi, or UTC"
 
 
@@ -77,21 +78,24 @@ def instant(stamp: Stamp, zone: tzinfo, fold: int | None) -> tuple[datetime, boo
 
 def read(wall: datetime, zone: tzinfo, fold: int) -> datetime:
     """The instant that PEP 495 gives `wall`: by the clock before a change, or (1) the one after."""
-    aware = wall.replace(tzinfo=zone, fold=fold)
-    return (wall - (aware.utcoffset() or timedelta())).replace(tzinfo=UTC)
+    return _utc(wall, zone.utcoffset(wall.replace(fold=fold)))
 
 
 def readings(wall: datetime, zone: tzinfo) -> tuple[datetime, ...]:
     """The instants at which clocks of `zone` show `wall`: one; none, where they are set forward
     over it; two, in order, where they are set back over it.
     """
-    aware = wall.replace(tzinfo=zone)
-    offset, other = aware.utcoffset(), aware.replace(fold=1).utcoffset()
-    first = (wall - (offset or timedelta())).replace(tzinfo=UTC)
+    offset, other = zone.utcoffset(wall), zone.utcoffset(wall.replace(fold=1))
+    first = _utc(wall, offset)
     if offset == other:
         return (first,)
-    second = (wall - (other or timedelta())).replace(tzinfo=UTC)
+    second = _utc(wall, other)
     return (first, second) if first < second else ()
+
+
+def _utc(wall: datetime, offset: timedelta | None) -> datetime:
+    # Sums are several times cheaper than `replace`, and a horizon holds many occurrences.
+    return _ZERO_UTC + (wall - _ZERO - (offset or timedelta()))
 
 
 def day_begins(wall: datetime, zone: tzinfo) -> datetime:

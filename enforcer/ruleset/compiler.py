@@ -23,6 +23,7 @@ from enforcer.ruleset.vocabulary import (
     ArmingSet,
     Container,
     Count,
+    FrontSet,
     RegisteredMap,
     Ruleset,
     Shaper,
@@ -56,6 +57,8 @@ def compile_ruleset(
     back. `unshapeable` are devices whose root qdisc is somebody else's.
     """
     containers: list[Container] = [RegisteredMap(stage) for stage in tables.stages]
+    if tables.front is not None:
+        containers.append(FrontSet(tables.front))
     parts: list[Part] = []
     reserves: dict[str, list[Reserve]] = defaultdict(list)
     for activation in sorted(activations, key=lambda a: a.id):

@@ -156,7 +156,7 @@ class _Difference:
         ops: list[t.Operation] = []
         new = {c.name for c in self.new_sets}
         for c in self.desired.containers:
-            if not isinstance(c, v.RegisteredMap):
+            if not isinstance(c, v.Bulk):
                 continue
             if c.name in new:
                 ops.append(t.Load(c))
@@ -164,7 +164,7 @@ class _Difference:
                 ops += self._update(c)
         return ops
 
-    def _update(self, wanted: v.RegisteredMap) -> list[t.Operation]:
+    def _update(self, wanted: v.Bulk) -> list[t.Operation]:
         old = self.loaded.get(self.state.ledger.get(wanted.name, ""))
         if old is None or (old.family, old.length) != (wanted.stage.family, wanted.stage.length):
             return [t.Load(wanted, flush=True)]
@@ -172,7 +172,8 @@ class _Difference:
         if change is None:
             return []
         removed, added = change
-        return [t.Change(wanted, v.RegisteredMap(removed), v.RegisteredMap(added))]
+        kind = type(wanted)
+        return [t.Change(wanted, kind(removed), kind(added))]
 
     def _arms(self) -> list[t.Operation]:
         ops: list[t.Operation] = []
@@ -187,11 +188,7 @@ class _Difference:
         return ops
 
     def _ledger(self) -> list[t.Operation]:
-        wanted = {
-            c.name: c.stage.digest
-            for c in self.containers.values()
-            if isinstance(c, v.RegisteredMap)
-        }
+        wanted = {c.name: c.stage.digest for c in self.containers.values() if isinstance(c, v.Bulk)}
         if wanted == dict(self.state.ledger):
             return []
         return [t.WriteLedger(tuple(sorted(wanted.items())))]
@@ -210,6 +207,7 @@ _KIND: dict[type, str] = {
     v.ClassMap: "classes",
     v.ArmingSet: "armed",
     v.RegisteredMap: "registered",
+    v.FrontSet: "front",
 }
 
 

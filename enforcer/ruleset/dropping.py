@@ -6,32 +6,12 @@ trust the compiler's names for more than finding a window; every match is looked
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-import numpy as np
-
-from enforcer.lookup.tables import LookupClass, Tables
-from enforcer.policy.model import Activation, Estate, Policy
+from enforcer.policy.model import Estate
 from enforcer.policy.prefix import BITS, PROTOCOLS, Family, Prefix
 from enforcer.ruleset import vocabulary as v
-from enforcer.ruleset.measures import parse_counter
+from enforcer.ruleset.admitting import is_lookup, knows_every_class
+from enforcer.ruleset.case import Case
 from enforcer.ruleset.paths import Step
-from enforcer.ruleset.registered import SERVICES, category_ids, hit_rules, service_classes
-
-Condition = frozenset[v.Statement]
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """What is checked against what. `owners` says which window a base chain belongs to."""
-
-    ruleset: v.Ruleset
-    policy: Policy
-    active: dict[str, Activation]
-    tables: Tables
-    small: dict[str, v.SmallSet]
-    class_maps: dict[str, v.ClassMap]
-    owners: dict[str, str]
 
 
 def armed_windows(step: Step) -> set[str]:
@@ -140,11 +120,12 @@ def _unregistered_only(
 ) -> list[str]:
     """Before the drop, in its own chain, lifelines and every registered stage are let in."""
     found = []
+    asked = [rule for rule in before for rule in _behind_front(case, rule)]
     for stage in case.tables.of_family(family):
         name = v.RegisteredMap(stage).name
         # Armed by the drop's own window is armed whenever the drop is.
         takes = {v.TakeClass("saddr", family, stage.length, name, w) for w in (None, window)}
-        if not any(_looks_up(case, rule, family, takes) for rule in before):
+        if not any(_looks_up(case, rule, family, takes) for rule in asked):
             found.append(f"does not let in what is in {name} first")
     passed = {prefix for rule in before for prefix in _passes(case, rule, family)}
     for lifeline in case.policy.lifelines:
@@ -153,20 +134,24 @@ def _unregistered_only(
     return found
 
 
-def _looks_up(case: Case, rule: v.Rule, family: Family, takes: set[v.TakeClass]) -> bool:
-    """The rule asks for nothing but the stage, and hands every hit to a class map."""
+def _behind_front(case: Case, rule: v.Rule) -> tuple[v.Rule, ...]:
+    """The rules to which a bare jump leads, or the front filter: it stands in front of an IPv4
+    lookup only and knows every registered /16, as `class_violations` checks.
+    """
     match rule.statements:
-        case (v.IsFamily(asked), v.TakeClass() as take, v.Jump(target)):
-            return asked == family and take in takes and _resolves(case, target)
-    return False
+        case (v.FrontIn("saddr"), v.Jump(target)) | (v.Jump(target),):
+            chain = case.ruleset.chain(target)
+            rules = chain.rules if chain else ()
+            # A rule of another kind could return, or spoil the note, before a stage is asked.
+            return rules if all(is_lookup(r) for r in rules) else ()
+    return (rule,)
 
 
-def _resolves(case: Case, hit_name: str) -> bool:
-    """The chain hands every class to its category, those with services by way of their chains."""
-    hit = case.ruleset.chain(hit_name)
-    match hit.rules[0].statements if hit and hit.rules else ():
-        case (v.ByClass(name),) if hit and name != SERVICES and name in case.class_maps:
-            return hit.rules == hit_rules(case.tables, name)
+def _looks_up(case: Case, rule: v.Rule, family: Family, takes: set[v.TakeClass]) -> bool:
+    """The rule asks for nothing but the stage, and hands every hit to a map of all classes."""
+    match rule.statements:
+        case (v.IsFamily(asked), v.TakeClass() as take, v.ByClass(name)):
+            return asked == family and take in takes and knows_every_class(case, name)
     return False
 
 
@@ -179,116 +164,3 @@ def _passes(case: Case, rule: v.Rule, family: Family) -> list[Prefix]:
             small = case.small.get(source.set_name)
             return _prefixes(small, source) if small else []
     return []
-
-
-# --- classes ----------------------------------------------------------------------------------
-
-
-def class_violations(case: Case) -> list[str]:
-    """Promise 4: each class ends in its categories, and admits just what the class is for.
-
-    Admitting less would drop registered traffic, admitting more would mark other people's.
-    """
-    found = []
-    ids = category_ids(case.tables)
-    wanted = set(ids.values())
-    for name, class_map in sorted(case.class_maps.items()):
-        if name == SERVICES:
-            found += _service_violations(case, class_map, ids)
-            continue
-        chains = dict(class_map.elements)
-        if class_map.verdict != "goto" or set(chains) != wanted:
-            found.append(f"promise 4: map {name} does not know just the categories there are")
-        for key, target in sorted(chains.items()):
-            chain = case.ruleset.chain(target)
-            if chain is None or not accepts_all(chain):
-                found.append(f"promise 4: map {name} does not accept category {key:08x}")
-            elif key not in {ids.get(category) for category in _counted(chain)}:
-                found.append(f"promise 4: map {name} counts category {key:08x} as another")
-    if service_classes(case.tables) and SERVICES not in case.class_maps:
-        found.append(f"promise 4: there is no map {SERVICES}")
-    ids_known = np.array([c.id for c in case.tables.classes], np.uint32)
-    for stage in case.tables.stages:
-        if not np.isin(stage.classes, ids_known).all():
-            found.append(f"promise 4: stage {stage.family}-{stage.length} has unknown classes")
-    return found
-
-
-def _service_violations(case: Case, services: v.ClassMap, ids: dict[str, int]) -> list[str]:
-    """The chains of services note the first term that fits, or wipe the note out; nothing else."""
-    found = []
-    chains = dict(services.elements)
-    if services.verdict != "jump":
-        found.append(f"promise 4: map {SERVICES} does not come back")
-    for c in service_classes(case.tables):
-        chain = case.ruleset.chain(chains.pop(c.id, ""))
-        if chain is None:
-            found.append(f"promise 4: map {SERVICES} does not know class {c.id:08x}")
-        elif chain.hook or _notes(chain) != _registered(c, ids):
-            found.append(f"promise 4: {chain.name} does not admit just what class {c.id:08x} is")
-    return found + [f"promise 4: map {SERVICES} knows a stranger, {k:08x}" for k in sorted(chains)]
-
-
-Note = tuple[Condition, int]
-
-
-def _registered(c: LookupClass, ids: dict[str, int]) -> list[set[Note]]:
-    """Term by term: what a packet must be, and the category's class; either port counts."""
-    terms: list[set[Note]] = []
-    for term in c.terms:
-        category = ids[term.category]
-        notes: set[Note] = set() if term.services else {(frozenset(), category)}
-        for service in term.services:
-            protocol = v.Protocol(service.protocol)
-            if service.first_port is None or service.last_port is None:
-                notes.add((frozenset({protocol}), category))
-                continue
-            for port in (
-                v.PortIn("dport", service.first_port, service.last_port),
-                v.PortIn("sport", service.first_port, service.last_port),
-            ):
-                notes.add((frozenset({protocol, port}), category))
-        terms.append(notes)
-    return _by_category(terms)
-
-
-def _by_category(terms: list[set[Note]]) -> list[set[Note]]:
-    """Neighbouring terms of one category as one: their order changes nothing."""
-    merged: list[set[Note]] = []
-    for notes in terms:
-        if merged and {i for _, i in merged[-1]} == {i for _, i in notes}:
-            merged[-1] = merged[-1] | notes
-        else:
-            merged.append(notes)
-    return merged
-
-
-def _notes(chain: v.Chain) -> list[set[Note]] | None:
-    """What the chain notes, in order; None when it does anything else."""
-    *noting, last = chain.rules or (v.Rule(()),)
-    if last.statements != (v.DropClass(),):
-        return None
-    found: list[set[Note]] = []
-    for rule in noting:
-        match rule.statements:
-            case (*matches, v.NoteClass(class_id), v.Return()) if all(
-                isinstance(s, v.Protocol | v.PortIn) for s in matches
-            ):
-                found.append({(frozenset(matches), class_id)})
-            case _:
-                return None
-    return _by_category(found)
-
-
-def _counted(chain: v.Chain) -> set[str]:
-    names = [s.counter for s in chain.rules[0].statements if isinstance(s, v.Count)]
-    return {parsed.category for parsed in map(parse_counter, names) if parsed is not None}
-
-
-def accepts_all(chain: v.Chain) -> bool:
-    """The first rule accepts whatever comes."""
-    if not chain.rules:
-        return False
-    *before, last = chain.rules[0].statements
-    harmless = (v.Count, v.SetMark, v.SetDscp, v.SetPriority, v.DropClass)
-    return isinstance(last, v.Accept) and all(isinstance(s, harmless) for s in before)

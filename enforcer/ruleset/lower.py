@@ -130,6 +130,10 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
         ("cmp", _REG, EQ, b"\x02"),
     ),
     v.Armed: lambda s: (("meta", META_NFPROTO, _REG), ("lookup", s.set_name, _REG)),
+    v.FrontIn: lambda s: (
+        ("payload", _REG, NETWORK, _ADDRESS_OFFSET[4, s.side], 2),
+        ("lookup", v.FRONT, _REG),
+    ),
     v.TakeClass: _take_class,
     v.ByClass: lambda s: (("meta", META_PRIORITY, _REG), ("lookup_map", s.map_name, _REG, 0)),
     v.NoteClass: lambda s: _set_meta(META_PRIORITY, s.class_id),

@@ -9,7 +9,7 @@ from enforcer.lookup.tables import Tables
 from enforcer.policy.model import Mark
 from enforcer.policy.prefix import FAMILIES, Family
 from enforcer.ruleset.measures import CounterName, Part
-from enforcer.ruleset.registered import registered_lookup
+from enforcer.ruleset.registered import by_family, registered_lookup
 from enforcer.ruleset.vocabulary import Chain, Hook, SetDscp, SetMark, Statement
 
 # Where `nft` has "mangle": before routing decides, so that fwmark rules see it.
@@ -25,12 +25,16 @@ def mark_part(window: str, mark: Mark, tables: Tables) -> Part:
         dscp = () if mark.dscp is None else (SetDscp(family, mark.dscp),)
         return (count, *fwmark, *dscp)
 
-    lookups = [
-        registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
+    lookups = {
+        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
         for family in FAMILIES
-    ]
-    base = Chain(owner, tuple(rule for lookup in lookups for rule in lookup.rules), HOOK)
+    }
+    rules, chains = by_family(owner, lookups)
     return Part(
-        containers=tuple(m for lookup in lookups for m in lookup.maps),
-        chains=(*(c for lookup in lookups for c in lookup.chains), base),
+        containers=tuple(m for lookup in lookups.values() for m in lookup.maps),
+        chains=(
+            *(c for lookup in lookups.values() for c in lookup.chains),
+            *chains,
+            Chain(owner, rules, HOOK),
+        ),
     )

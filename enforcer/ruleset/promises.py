@@ -17,8 +17,10 @@ from enforcer.policy.estates import estate_ceiling_violations
 from enforcer.policy.model import Activation, Policy
 from enforcer.policy.prefix import PORT_PROTOCOLS, PROTOCOLS
 from enforcer.ruleset import vocabulary as v
+from enforcer.ruleset.admitting import class_violations
+from enforcer.ruleset.case import Case
 from enforcer.ruleset.compiler import epoch_ns
-from enforcer.ruleset.dropping import Case, armed_windows, class_violations, drop_violations
+from enforcer.ruleset.dropping import armed_windows, drop_violations
 from enforcer.ruleset.measures import LIFELINE, UNREGISTERED, parse_counter
 from enforcer.ruleset.paths import Step, steps
 from enforcer.ruleset.registered import service_chain, service_classes
@@ -212,6 +214,9 @@ def _ceilings(case: Case) -> list[str]:
 def _registered_maps(case: Case) -> list[str]:
     """4: what is loaded is the compiled registry, whole."""
     loaded = {c.stage for c in case.ruleset.containers if isinstance(c, v.RegisteredMap)}
+    fronts = [c.stage for c in case.ruleset.containers if isinstance(c, v.FrontSet)]
+    if fronts not in ([], [case.tables.front]):
+        return ["promise 4: the front filter is not that of the registry"]
     if loaded != set(case.tables.stages):
         return ["promise 4: the registered maps are not those of the registry"]
     return []

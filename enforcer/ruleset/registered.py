@@ -21,6 +21,8 @@ from enforcer.ruleset.vocabulary import (
     ClassMap,
     Container,
     DropClass,
+    FrontIn,
+    Goto,
     IsFamily,
     Jump,
     NoteClass,
@@ -130,35 +132,62 @@ def registered_lookup(
     stages = tables.of_family(family)
     if not stages:
         return RegisteredLookup()
-    hit, class_map = f"{owner}.hit{family}", f"{owner}.classes{family}"
-    rules = tuple(
-        Rule(
-            (
-                IsFamily(family),
-                TakeClass(side, family, stage.length, RegisteredMap(stage).name, window),
-                Jump(hit),
+    ids, with_services = category_ids(tables), service_classes(tables)
+    actions = {c: Chain(f"{owner}.ip{family}.{c}", (_action(act(family, c)),)) for c in ids}
+    by_category = tuple((ids[c], chain.name) for c, chain in actions.items())
+    classes = ClassMap(f"{owner}.classes{family}", by_category)
+    chains, maps = list(actions.values()), [classes]
+    if with_services:
+        # The hit chain needs a map of its own: one that led back to it would be a circle.
+        hit = f"{owner}.hit{family}"
+        categories = ClassMap(f"{owner}.categories{family}", by_category)
+        to_hit = tuple((c.id, hit) for c in with_services)
+        maps = [categories, ClassMap(classes.name, by_category + to_hit)]
+        chains.append(Chain(hit, hit_rules(categories.name)))
+    rules: list[Rule] = []
+    for side in sides:
+        looked_up = tuple(
+            Rule(
+                (
+                    IsFamily(family),
+                    TakeClass(side, family, stage.length, RegisteredMap(stage).name, window),
+                    ByClass(classes.name),
+                )
             )
+            for stage in stages
         )
-        for side in sides
-        for stage in stages
-    )
-    ids = category_ids(tables)
-    chains = {c: Chain(f"{owner}.ip{family}.{c}", (_action(act(family, c)),)) for c in ids}
-    elements = tuple((ids[c], chain.name) for c, chain in chains.items())
-    return RegisteredLookup(
-        rules,
-        (*chains.values(), Chain(hit, hit_rules(tables, class_map))),
-        (ClassMap(class_map, elements),),
-    )
+        # By jump: what is registered for other services comes back, to be asked on, or dropped.
+        behind = Chain(f"{owner}.{side}{family}", looked_up)
+        chains.append(behind)
+        front = (FrontIn(side),) if family == 4 and tables.front is not None else ()
+        rules.append(Rule((*front, Jump(behind.name))))
+    return RegisteredLookup(tuple(rules), tuple(chains), tuple(maps))
 
 
-def hit_rules(tables: Tables, class_map: str) -> tuple[Rule, ...]:
-    """To the category's chain at once; a class with services is resolved and asked again. What is
-    registered, but not for this packet's service, returns without a note.
+def hit_rules(categories: str) -> tuple[Rule, ...]:
+    """A class with services is resolved, then goes to its category's chain. What is registered,
+    but not for this packet's service, returns without a note.
     """
-    by_category = Rule((ByClass(class_map),))
-    services = (Rule((ByClass(SERVICES),)), by_category) if service_classes(tables) else ()
-    return (by_category, *services, Rule((DropClass(), Return())))
+    return (
+        Rule((ByClass(SERVICES),)),
+        Rule((ByClass(categories),)),
+        Rule((DropClass(), Return())),
+    )
+
+
+def by_family(
+    name: str, lookups: dict[Family, RegisteredLookup]
+) -> tuple[tuple[Rule, ...], tuple[Chain, ...]]:
+    """The rules of both families for one chain, and a chain for IPv6 behind them.
+
+    IPv4 stands in front: most packets are IPv4, and its first rules need not ask for the family
+    (see `FrontIn`). IPv6 is asked for once.
+    """
+    rules = lookups[4].rules
+    if not lookups[6].rules:
+        return rules, ()
+    ipv6 = Chain(f"{name}.ip6", lookups[6].rules)
+    return (*rules, Rule((IsFamily(6), Goto(ipv6.name)))), (ipv6,)
 
 
 def _action(statements: tuple[Statement, ...]) -> Rule:

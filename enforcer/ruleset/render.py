@@ -62,6 +62,7 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.PortInSet: lambda s: f"th {s.port} @{s.set_name}",
     v.TcpStart: lambda s: "tcp flags & (syn | ack) == syn",
     v.Armed: lambda s: f"meta nfproto @{s.set_name}",
+    v.FrontIn: lambda s: f"@nh,{96 if s.side == 'saddr' else 128},16 @{v.FRONT}",
     v.TakeClass: _take_class,
     v.ByClass: lambda s: f"meta priority vmap @{s.map_name}",
     v.NoteClass: lambda s: f"meta priority set {class_id(s.class_id)}",
@@ -148,6 +149,13 @@ def _registered(m: v.RegisteredMap, full: bool) -> list[str]:
     ]
 
 
+def _front(s: v.FrontSet, full: bool) -> list[str]:
+    head = [f"set {s.name} {{", "typeof @nh,96,16", f"size {s.size}"]
+    if not full:
+        return [*head, f"# {len(s.stage):,} elements, digest {s.stage.digest}"]
+    return [*head, *_elements(hex(key >> 16) for key in s.stage.keys.tolist())]
+
+
 def container(c: v.Container, *, full: bool = False, now_ns: int | None = None) -> list[str]:
     """The lines of a set or map; the first opens a brace that the caller closes."""
     if isinstance(c, v.SmallSet):
@@ -156,6 +164,8 @@ def container(c: v.Container, *, full: bool = False, now_ns: int | None = None) 
         return _classes(c)
     if isinstance(c, v.ArmingSet):
         return _armed(c, now_ns)
+    if isinstance(c, v.FrontSet):
+        return _front(c, full)
     return _registered(c, full)
 
 

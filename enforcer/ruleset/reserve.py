@@ -10,7 +10,7 @@ from enforcer.lookup.tables import Tables
 from enforcer.policy.model import Link, Reserve
 from enforcer.policy.prefix import FAMILIES, Family
 from enforcer.ruleset.measures import CounterName, Part
-from enforcer.ruleset.registered import registered_lookup
+from enforcer.ruleset.registered import by_family, registered_lookup
 from enforcer.ruleset.vocabulary import (
     REGISTERED_MINOR,
     SHAPER_MAJOR,
@@ -34,15 +34,21 @@ def reserve_part(window: str, link: Link, tables: Tables) -> Part:
     def act(family: Family, category: str) -> tuple[Statement, ...]:
         return CounterName("reserve", window, "reserved", family, category).count, to_class
 
-    lookups = [
-        registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
+    lookups = {
+        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
         for family in FAMILIES
-    ]
-    on_link = Chain(f"{owner}.link", tuple(rule for lookup in lookups for rule in lookup.rules))
+    }
+    rules, chains = by_family(owner, lookups)
+    on_link = Chain(f"{owner}.link", rules)
     base = Chain(owner, (Rule((OifName(link.device), Goto(on_link.name))),), HOOK)
     return Part(
-        containers=tuple(m for lookup in lookups for m in lookup.maps),
-        chains=(*(c for lookup in lookups for c in lookup.chains), on_link, base),
+        containers=tuple(m for lookup in lookups.values() for m in lookup.maps),
+        chains=(
+            *(c for lookup in lookups.values() for c in lookup.chains),
+            *chains,
+            on_link,
+            base,
+        ),
     )
 
 

@@ -12,12 +12,11 @@ from enforcer.policy.prefix import Family
 from enforcer.ruleset.lower import Expr
 from enforcer.ruleset.vocabulary import (
     ArmingSet,
+    Bulk,
     Chain,
-    ClassMap,
+    Container,
     Hook,
-    RegisteredMap,
     Shaper,
-    SmallSet,
 )
 
 # --- what is there ------------------------------------------------------------------------------
@@ -38,10 +37,10 @@ class ChainState:
 class SetState:
     """A set or map as the kernel holds it.
 
-    `kind` is `small`, `classes`, `armed`, `registered` or `foreign` (a shape we never make).
+    `kind` is `small`, `classes`, `armed`, `registered`, `front` or `foreign` (never made by us).
     `elements`: packed keys for `small`; `(class id, verdict, chain)` for `classes`; `(family,
     remaining nanoseconds, declared timeout in nanoseconds)` for `armed`, expired ones left out;
-    empty for `registered`, whose content is named by the ledger.
+    empty for `registered` and `front`, whose content is named by the ledger.
     """
 
     kind: str
@@ -96,7 +95,7 @@ class AddSet:
     a registered map come empty (`Arm` and `Load` fill them).
     """
 
-    container: SmallSet | ClassMap | ArmingSet | RegisteredMap
+    container: Container
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +107,7 @@ class DeleteSet:
 class Load:
     """Adds the stage's elements to its registered map; with `flush`, in place of all there is."""
 
-    target: RegisteredMap
+    target: Bulk
     flush: bool = False
 
 
@@ -120,9 +119,9 @@ class Change:
     whose class changes is in both.
     """
 
-    target: RegisteredMap
-    removed: RegisteredMap
-    added: RegisteredMap
+    target: Bulk
+    removed: Bulk
+    added: Bulk
 
 
 @dataclass(frozen=True, slots=True)

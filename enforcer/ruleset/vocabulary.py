@@ -120,6 +120,17 @@ class TakeClass:
 
 
 @dataclass(frozen=True, slots=True)
+class FrontIn:
+    """`@nh,96,16 @front4`: the /16 of an IPv4 address, in a bitmap of the kernel.
+
+    A filter in front of the lookup, not a match on its own: of an IPv6 packet these are bytes of
+    its source address, and the rules behind ask for the family again.
+    """
+
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
 class ByClass:
     """`meta priority vmap @mark.WINDOW.classes4`: to the chain of the packet's class."""
 
@@ -207,6 +218,7 @@ Match = (
     | PortInSet
     | TcpStart
     | Armed
+    | FrontIn
     | TakeClass
 )
 Action = (
@@ -235,6 +247,7 @@ MATCHES = (
     PortInSet,
     TcpStart,
     Armed,
+    FrontIn,
     TakeClass,
 )
 
@@ -269,13 +282,14 @@ class Chain:
     hook: Hook | None = None
 
 
-KeyType = Literal["ipv4_addr", "ipv6_addr", "inet_service", "nf_proto", "classid"]
+KeyType = Literal["ipv4_addr", "ipv6_addr", "inet_service", "nf_proto", "classid", "half"]
 KEY_BYTES: dict[KeyType, int] = {
     "ipv4_addr": 4,
     "ipv6_addr": 16,
     "inet_service": 2,
     "nf_proto": 1,
     "classid": 4,
+    "half": 2,
 }
 # Values of <linux/netfilter.h>: what `meta nfproto` yields.
 NFPROTO: dict[Family, int] = {4: 2, 6: 10}
@@ -358,7 +372,29 @@ class RegisteredMap:
         return "ipv4_addr" if self.stage.family == 4 else "ipv6_addr"
 
 
-Container = SmallSet | ClassMap | ArmingSet | RegisteredMap
+@dataclass(frozen=True, slots=True)
+class FrontSet:
+    """The set `front4`: the upper halves of the /16s in `stage` (`Tables.front`). Compared by the
+    stage's digest. A key of two bytes and no timeout makes the kernel take a bitmap of 16 KB.
+    """
+
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        return FRONT
+
+    @property
+    def size(self) -> int:
+        return 1 << 16
+
+    @property
+    def key(self) -> KeyType:
+        return "half"
+
+
+Bulk = RegisteredMap | FrontSet
+Container = SmallSet | ClassMap | ArmingSet | RegisteredMap | FrontSet
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,6 +439,7 @@ class Ruleset:
 
 TABLE = "enforcer"
 LEDGER_CHAIN = "ledger"
+FRONT = "front4"
 
 
 def armed_set(window: str) -> str:
@@ -413,9 +450,11 @@ def table_size(count: int) -> int:
     """The declared size of a hash: a power of two with a quarter to spare, 16 at least.
 
     The kernel refuses elements beyond it and sizes its buckets by it (nft_hash_buckets), so it is
-    given always, and in coarse steps so that small updates fit the map that is there.
+    given always, and in coarse steps so that small updates fit the map that is there. A small table
+    gets four times the room: most buckets are empty then, and a miss ends at the first of them.
     """
-    return max(16, 1 << (count + count // 4).bit_length())
+    spread = 4 if count <= 1 << 16 else 1
+    return max(16, spread << (count + count // 4).bit_length())
 
 
 # Our HTB is told apart by its handle; `meta priority` names its classes directly.

@@ -17,7 +17,7 @@ from enforcer.policy import limits
 from enforcer.policy.forms import hours
 from enforcer.policy.model import Activation, Calendar, Estate, Hijri, Once, Recurring, Window
 from enforcer.policy.windows import Placed
-from enforcer.policy.words import count, shown
+from enforcer.policy.words import shown
 from enforcer.policy.zones import read
 from enforcer.schedule.orders import Orders, counted
 from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
@@ -50,7 +50,8 @@ def check_schedule(
         opening = _opening(one, own, orders)
         problems += _moved_together(one, opening)
         armed += (Armed(a.starts_at, a.ends_at, index, one) for a in opening)
-    return problems + check_together(sorted(armed), estates)
+    armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
+    return problems + check_together(armed, estates)
 
 
 def horizon(windows: Iterable[Window], now: datetime | None) -> tuple[datetime, datetime]:
@@ -81,14 +82,14 @@ def _unclear(one: Placed, told: Iterable[Told]) -> Iterator[Problem]:
     if not found:
         return
     first = found[0]
-    others = f" (and {count(len(found) - 1, 'more time')})" if len(found) > 1 else ""
-    what = f"the occurrence of {shown(first.wall.isoformat())}{others}"
+    what = f"the occurrence of {shown(first.wall.isoformat())}"
+    more = f" (as over {len(found) - 1:,} more)" if len(found) > 1 else ""
     if first.twice:
-        fact = f"{what} comes twice in {first.zone}: clocks are set back over it"
+        fact = f"{what} comes twice in {first.zone}: clocks are set back over it{more}"
         folds = "add fold: 0 for the first, fold: 1 for the second"
     else:
         early, late = (_on_the_clock(first, fold) for fold in (1, 0))
-        fact = f"{what} does not exist in {first.zone}: clocks are set forward over it"
+        fact = f"{what} does not exist in {first.zone}: clocks are set forward over it{more}"
         folds = f"add fold: 0 for {late} instead, fold: 1 for {early}"
     match one.window.form:
         case Calendar(file=file):

@@ -16,6 +16,7 @@ from typing import Any
 from enforcer.policy.model import Calendar, Event, Hijri, Once, Recurring, TimeForm, Window
 from enforcer.policy.recurrence import parse_rule, walls
 from enforcer.policy.zones import day_begins, read, readings
+from enforcer.schedule.hijri import midnights
 
 # Every time that policy accepts lies between these.
 FIRST = datetime(1990, 1, 1, tzinfo=UTC)
@@ -105,32 +106,12 @@ def _recurring(window: Window, after: datetime, before: datetime) -> Iterator[To
             yield Span(start, start + form.duration)
 
 
-# --- Hijri ----------------------------------------------------------------------------------------
-
-_FIRST_YEAR, _LAST_YEAR = 1343, 1500
-# Of the first day of 1343 AH, and the mean length of a Hijri year in days.
-_EPOCH, _YEAR = datetime(1924, 8, 1, tzinfo=UTC), 354.367
-
-
 def _hijri(window: Window, after: datetime, before: datetime) -> Iterator[Told]:
-    """`day` of `month` in every year whose month has that day, and the days that follow it."""
-    # Imported by those who have such a window only.
-    from hijridate import Hijri as HijriDate
-
     form = window.form
     assert isinstance(form, Hijri)
-    shifts = dict(form.sighting)
-    around = _FIRST_YEAR + int((after - _EPOCH).days / _YEAR)
-    for year in range(max(around - 1, _FIRST_YEAR), _LAST_YEAR + 1):
-        begins = HijriDate(year, form.month, 1)
-        midnight = datetime.combine(begins.to_gregorian(), datetime.min.time())
-        if midnight - _MARGIN > _wall(before, window.zone):
-            return
-        if begins.month_length() < form.day:
-            continue
-        first = midnight + (form.day - 1 + shifts.get(year, 0)) * DAY
-        for n in range(form.days):
-            yield from _hijri_day(window, form, first + n * DAY)
+    last = _wall(before, window.zone) + _MARGIN
+    for midnight in midnights(form, _wall(after, window.zone), last):
+        yield from _hijri_day(window, form, midnight)
 
 
 def _hijri_day(window: Window, form: Hijri, midnight: datetime) -> Iterator[Told]:

@@ -47,13 +47,16 @@ def active(policy: Policy, now: datetime) -> tuple[Activation, ...]:
 
 def next_transition(policy: Policy, now: datetime) -> datetime | None:
     """The first start or end strictly after `now`; None when nothing changes any more."""
-    instants = (
-        instant
-        for window in policy.windows
-        if not window.provisional
-        for instant in _transitions(window, now)
-    )
-    return min(instants, default=None)
+    return min((instant for _, instant in transitions(policy, now)), default=None)
+
+
+def transitions(policy: Policy, now: datetime) -> Iterator[tuple[str, datetime]]:
+    """Each window's first start or end strictly after `now`, in the order of the policy; nothing
+    for a window that is over or provisional.
+    """
+    for window in policy.windows:
+        if not window.provisional:
+            yield from ((window.id, instant) for instant in _transitions(window, now))
 
 
 def _transitions(window: Window, now: datetime) -> Iterator[datetime]:

@@ -89,9 +89,10 @@ def _conflict(one: Armed, other: Armed, key: str) -> Problem:
         if k == key
     )
     where = f"window {shown(other.id)} at {other.placed.place}"
+    when = f"{one.starts_at:%Y-%m-%dT%H:%MZ}"
     return one.placed.problem(
-        f"marks with {key} {mine}, while {where} overlaps it in time and marks the same packets "
-        f"with {theirs}; use one {key}, or move one window",
+        f"marks with {key} {mine}, while {where} is armed too at {when} and marks the same "
+        f"packets with {theirs}; use one {key}, or move one window",
         "measures",
         "mark",
     )
@@ -122,10 +123,10 @@ def _share(armed: Armed) -> float:
 
 def _over(one: Armed, others: Sequence[Armed], total: float, link: str) -> Problem:
     names = _listed(f"{shown(o.id)} at {o.placed.place}" for o in others)
-    overlap = "which overlaps it in time" if len(others) == 1 else "which overlap it in time"
+    when = f"{one.starts_at:%Y-%m-%dT%H:%MZ}"
     ceiling = f"over the {limits.RESERVE_SHARE * 100:g}% ceiling"
     return one.placed.problem(
-        f"together with {names}, {overlap}, {total * 100:g}% of link "
+        f"together with {names}, armed too at {when}, {total * 100:g}% of link "
         f"{shown(link)} is reserved, {ceiling}; lower the shares, or move one window",
         "measures",
         "reserve",
@@ -175,9 +176,10 @@ def _too_long(chain: Sequence[Armed], told: set[frozenset[int]]) -> Iterator[Pro
     told.add(windows)
     last = chain[-1]
     names = _listed(shown(a.id) for a in chain)
+    verb = "guard the same estate" if len(windows) > 1 else "guards its estate"
     pause = hours(limits.GUARD_PAUSE)
     fact = (
-        f"{names} guard the same estate from {starts_at:%Y-%m-%dT%H:%MZ} to "
+        f"{names} {verb} from {starts_at:%Y-%m-%dT%H:%MZ} to "
         f"{ends_at:%Y-%m-%dT%H:%MZ} without a pause of {pause}: {hours(ends_at - starts_at)} is "
         f"over the {hours(limits.GUARD_WINDOW)} ceiling of a guard window, and a chain of guard "
         "windows is one guard window"

@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from enforcer.control import LIMIT_BYTES, ControlSocket, NoDaemonError, ask
+from enforcer.control import (
+    LIMIT_BYTES,
+    ControlSocket,
+    HeldError,
+    HungDaemonError,
+    NoDaemonError,
+    ask,
+)
 
 
 @pytest.fixture
@@ -98,3 +105,24 @@ def test_a_socket_left_by_a_killed_daemon_is_taken_over(tmp_path: Path) -> None:
 def test_no_daemon_is_said_with_the_place(tmp_path: Path) -> None:
     with pytest.raises(NoDaemonError, match=r"control\.sock: no daemon answers"):
         ask(tmp_path, "status")
+
+
+def test_a_daemon_that_hangs_keeps_its_place(tmp_path: Path) -> None:
+    """It serves nobody; a second one is refused all the same, and leaves its socket alone."""
+    hung = ControlSocket(tmp_path)
+    with pytest.raises(HeldError):
+        ControlSocket(tmp_path)
+    assert hung.path.exists()
+    hung.close()
+    assert not hung.path.exists()
+    ControlSocket(tmp_path).close()
+
+
+def test_what_hangs_and_what_is_forbidden_is_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enforcer.control.ANSWER_S", 0.05)
+    hung = ControlSocket(tmp_path)
+    with pytest.raises(HungDaemonError, match=r"does not answer within 0\.05 s; it may hang"):
+        ask(tmp_path, "status")
+    hung.close()

@@ -21,8 +21,10 @@ def test_nothing_is_hooked_before_the_window_and_the_registry_is_loaded() -> Non
     world = World()
     world.step_at(BEFORE)
     assert world.hooked() == set()
+    tables = world.daemon.tables
+    assert tables.front is not None
     assert set(world.kernel.read().ledger.values()) == {
-        s.digest for s in world.daemon.tables.stages
+        stage.digest for stage in (*tables.stages, tables.front)
     }
     assert not world.kernel.read().shapers
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import errno
 
 import pytest
-from daemon_worlds import INSIDE, World
+from daemon_worlds import HEADER, INSIDE, World
 
 from enforcer import reconcile as module
 from enforcer.errors import PromiseError
 from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
+from enforcer.ruleset.vocabulary import FRONT
 
 
 @pytest.mark.parametrize("number", sorted(module.RETRIED))
@@ -70,3 +71,21 @@ def test_a_ruleset_that_breaks_a_promise_is_never_committed_and_everything_is_di
     assert world.outcome.violations == ("promise 3: made up by this test",)
     assert world.daemon.snapshot().promise_violations == 1
     assert world.daemon.snapshot().armed == ()
+
+
+def test_a_large_front_filter_comes_once_the_maps_are_in_force() -> None:
+    world = World()
+    blocks = [f"R-{i},{20 + i // 250}.{i % 250}.7.0/24,freelancer,,,\n" for i in range(5000)]
+    world.registry = HEADER + "".join(blocks)
+    world.start()
+    world.step_at(INSIDE)
+    assert world.armed() == {"ddos"}
+    loads = [
+        [op.target.name for op in tx.operations if isinstance(op, t.Load)]
+        for tx in world.kernel.transactions
+    ]
+    assert FRONT not in loads[0]
+    assert loads[1] == [FRONT]
+    assert len(loads) == 2
+    world.step_at(INSIDE)
+    assert world.outcome.result == "unchanged"

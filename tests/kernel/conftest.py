@@ -6,9 +6,11 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.kernel.daemon_process import Gateway
 from tests.kernel.worlds import FakeWorld, RealWorld, World
 
 _numbers = itertools.count()
@@ -40,6 +42,16 @@ def real_world(namespace: str) -> Iterator[RealWorld]:
         yield world
     finally:
         world.kernel.close()
+
+
+@pytest.fixture
+def gateway(namespace: str, tmp_path: Path) -> Iterator[Gateway]:
+    """Files and a namespace for a daemon; whatever was started is ended."""
+    made = Gateway(namespace, tmp_path)
+    try:
+        yield made
+    finally:
+        made.close()
 
 
 @pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.kernel)])

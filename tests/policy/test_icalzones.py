@@ -90,6 +90,12 @@ def test_around_every_change_both_read_the_clock_alike(name: str) -> None:
         for minutes in range(-180, 181, 15):
             wall = change + ours.offsets[0] + timedelta(minutes=minutes)
             assert readings(wall, ours) == readings(wall, theirs), (change, wall)
+            instant = (change + timedelta(minutes=minutes)).replace(tzinfo=UTC)
+            here, there = instant.astimezone(ours), instant.astimezone(theirs)
+            assert (here.replace(tzinfo=None), here.fold) == (
+                there.replace(tzinfo=None),
+                there.fold,
+            )
 
 
 OUTLOOK = """BEGIN:VTIMEZONE
@@ -126,6 +132,8 @@ def test_a_zone_as_office_programs_write_it_is_read() -> None:
         ("+0200\nTZOFFSETTO:+0100", "+0200\nTZOFFSETTO:1h", '"1h" is not an offset from UTC'),
         ("DTSTART:16010101T030000\n", "", "STANDARD needs DTSTART"),
         ("16010101T030000", "1601", '"1601" is not a wall time'),
+        ("16010101T030000", "00010101T030000", '"00010101T030000" is not a wall time'),
+        ("16010101T030000", "20261301T030000", '"20261301T030000" is not a wall time'),
         ("FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10", "FREQ=HOURLY", '"FREQ=HOURLY" is not'),
         ("FREQ=YEARLY;INTERVAL=1;BYDAY=-1SU;BYMONTH=10", "FREQ=DAILY", '"W. Europe Standard Time"'),
     ],

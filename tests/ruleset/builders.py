@@ -1,7 +1,8 @@
 """Small policies, registries and rulesets by hand, free of the planner and of any file.
 
 A registry here is a list of registrations, and `tables` turns it into one stage for each length
-that occurs, longest first: no expansion, so that the first hit is plainly the longest match.
+that occurs, longest first: no expansion, so that the first hit is plainly the longest match. With
+`front`, the /16s that hold anything stand in front.
 """
 
 from __future__ import annotations
@@ -101,7 +102,17 @@ def _terms(rows: list[Registered], at: Prefix) -> tuple[Term, ...]:
     return tuple(terms)
 
 
-def tables(*rows: Registered) -> Tables:
+def _front(rows: tuple[Registered, ...]) -> Stage | None:
+    blocks = {
+        block << 16
+        for row in rows
+        if row.prefix.family == 4
+        for block in range(row.prefix.network >> 16, (row.prefix.last >> 16) + 1)
+    }
+    return stage(4, 16, dict.fromkeys(blocks, 0)) if blocks else None
+
+
+def tables(*rows: Registered, front: bool = False) -> Tables:
     wanted: dict[tuple[Family, int], dict[int, int]] = defaultdict(dict)
     classes: dict[int, LookupClass] = {}
     for prefix in {row.prefix for row in rows}:
@@ -121,6 +132,7 @@ def tables(*rows: Registered) -> Tables:
             for family in FAMILIES
             for category in sorted({r.category for r in rows if r.prefix.family == family})
         ),
+        _front(rows) if front else None,
     )
 
 
@@ -151,6 +163,9 @@ ROWS = (
 )
 TABLES = tables(*ROWS)
 TABLES_IPV4 = tables(*(row for row in ROWS if row.prefix.family == 4))
+# With a registration that fills four /16s.
+WIDE = (*ROWS, registered("10.4.0.0/14", "mission", "esp"))
+TABLES_FRONT = tables(*WIDE, front=True)
 
 
 def window(

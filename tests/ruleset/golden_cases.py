@@ -5,7 +5,15 @@ from __future__ import annotations
 from enforcer.policy.model import Guard, Mark, Reserve
 from enforcer.ruleset import render
 from enforcer.ruleset.vocabulary import Ruleset
-from tests.ruleset.builders import ALL_THREE, NOW_NS, TABLES_IPV4, active, compiled, window
+from tests.ruleset.builders import (
+    ALL_THREE,
+    NOW_NS,
+    TABLES_FRONT,
+    TABLES_IPV4,
+    active,
+    compiled,
+    window,
+)
 
 _GUARD = Guard("concentrators")
 _STAGED = window("rehearsal", guard=_GUARD, stage=True)
@@ -19,6 +27,8 @@ CASES: dict[str, Ruleset] = {
     "guard_staged.nft": compiled(active(_STAGED)),
     "all_three.nft": compiled(active(ALL_THREE)),
     "ipv4_only.nft": compiled(active(ALL_THREE), registry=TABLES_IPV4),
+    "front.nft": compiled(active(ALL_THREE), registry=TABLES_FRONT),
+    "front_no_window.nft": compiled(registry=TABLES_FRONT),
     "two_windows.nft": compiled(
         active(ALL_THREE),
         active(window("mail-flood", guard=Guard("mail"), mark=Mark(0x52), lease="until-end"), 2),

@@ -142,6 +142,10 @@ class _Way:
             case v.MaskedIn(side, family, length, name):
                 key = self.masked(side, family, length).to_bytes(BITS[family] // 8, "big")
                 return key in self.small(name)
+            case v.FrontIn(side):
+                front = self.set_of(v.FRONT)
+                assert isinstance(front, v.FrontSet)
+                return self.half(side) << 16 in front.stage.keys.tolist()
             case v.TakeClass():
                 return self.take(s)
         raise AssertionError(f"{s} is no match")
@@ -165,6 +169,15 @@ class _Way:
         address = self.packet.saddr if side == "saddr" else self.packet.daddr
         host = BITS[family] - length
         return address >> host << host
+
+    def half(self, side: str) -> int:
+        """Two bytes of whatever network header there is, where IPv4 has its address."""
+        if self.packet.family == 4:
+            return (self.packet.saddr if side == "saddr" else self.packet.daddr) >> 16
+        # The source of IPv6 begins at byte 8.
+        begin = {"saddr": 12, "daddr": 16}[side] - 8
+        packed = self.packet.saddr.to_bytes(16, "big")
+        return int.from_bytes(packed[begin : begin + 2], "big")
 
     def port(self, which: str) -> int:
         assert self.packet.protocol in (6, 17, 132)

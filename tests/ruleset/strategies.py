@@ -26,7 +26,8 @@ from enforcer.ruleset.vocabulary import Ruleset
 from tests.ruleset.builders import CATEGORIES, DEVICES, Registered, active, tables, window
 from tests.ruleset.simulator import ACK, SYN, Packet
 
-CORNER: dict[Family, int] = {4: 0x0A00_0000, 6: 0x2001_0DB8 << 96}
+# Across the border of two /16s; and IPv6 sources hold bytes that look like those /16s.
+CORNER: dict[Family, int] = {4: 0x0A00_FFE0, 6: 0x2001_0DB8_0A00_0000_0A01 << 48}
 UPLINKS = st.sampled_from([("wan0", "wan1"), ("wan0",), ("gone", "wan0")])
 PORTS = st.sampled_from([1, 443, 500, 501, 5000, 5050, 51820, 65535])
 FAMILY: st.SearchStrategy[Family] = st.sampled_from([4, 6])
@@ -37,7 +38,7 @@ def prefixes(draw: st.DrawFn) -> Prefix:
     family = draw(FAMILY)
     bits = BITS[family]
     length = bits - draw(st.integers(0, 5))
-    address = CORNER[family] | draw(st.integers(0, 63))
+    address = CORNER[family] + draw(st.integers(0, 63))
     host = bits - length
     return Prefix(family, address >> host << host, length)
 
@@ -114,7 +115,7 @@ def worlds(draw: st.DrawFn) -> World:
     rows = tuple(draw(ROWS))
     names = draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c"), ()]))
     activations = tuple(active(draw(windows(name, estates))) for name in names)
-    return World(policy, rows, tables(*rows), activations)
+    return World(policy, rows, tables(*rows, front=draw(st.booleans())), activations)
 
 
 def _edges(prefix: Prefix) -> tuple[int, ...]:
@@ -137,7 +138,7 @@ def packets(draw: st.DrawFn, hook: str, world: World) -> Packet:
     of_estates = [p for e in estates for p in e.prefixes if p.family == family]
     of_rows = [row.prefix for row in rows if row.prefix.family == family]
     lifelines = [p for p in world.policy.lifelines if p.family == family]
-    strangers = [CORNER[family] | 64, CORNER[family] | 999]
+    strangers = [CORNER[family] + 64, CORNER[family] + 999, CORNER[family] + (1 << 16)]
     sources = [a for p in (*of_rows, *lifelines) for a in _edges(p)] + strangers
     targets = [a for p in of_estates * 2 + of_rows for a in _edges(p)] + strangers
     services = [s for e in estates for s in e.services * 2]

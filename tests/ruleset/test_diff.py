@@ -257,7 +257,7 @@ def test_a_stage_that_outgrows_its_map_moves_in_one_transaction() -> None:
     after = compiled(active(ALL_THREE), registry=many)
     machine = settled()
     change = machine.settle(after, loaded=stages(GOOD))
-    assert {"reg4-32-16", "reg4-32-64"} <= named(change)
+    assert {"reg4-32-16", "reg4-32-256"} <= named(change)
     assert machine.maps(after) == settled(after).maps(after)
 
 

@@ -133,3 +133,48 @@ def test_every_missing_file_is_named_at_once(folder: Path) -> None:
     (folder / "enforcer.yaml").write_text(main)
     fact = "does not exist; create it, or correct its name"
     assert message(folder) == f"b.csv: {fact}\nlists/a.csv: {fact}"
+
+
+# --- calendar files -------------------------------------------------------------------------------
+
+EVENT = (
+    "BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:VPN\nDTSTART:20261201T080000Z\nDURATION:PT1H\n"
+    "END:VEVENT\nEND:VCALENDAR\n"
+)
+
+
+def takes_calendar(folder: Path, name: str = "outages.ics") -> None:
+    (folder / "windows.d" / "w.yaml").write_text(window(times=f"calendar: {name}"))
+
+
+def test_a_calendar_is_read_beside_the_file_that_names_it(folder: Path) -> None:
+    takes_calendar(folder)
+    (folder / "windows.d" / "outages.ics").write_text(EVENT)
+    policy, registries = files.load_policy(folder / "enforcer.yaml")
+    assert [window.id for window in policy.windows] == ["attack"]
+    assert list(registries) == ["registry.csv"]
+    takes_calendar(folder, "../calendars/outages.ics")
+    (folder / "calendars").mkdir()
+    (folder / "windows.d" / "outages.ics").rename(folder / "calendars" / "outages.ics")
+    again, _ = files.load_policy(folder / "enforcer.yaml")
+    assert again.digest != policy.digest
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fact"),
+    [
+        (remove, "does not exist; create it, or correct its name"),
+        (make_directory, "is a directory; name a file in it"),
+        (make_pipe, "is not a regular file; put a file there, or name another"),
+    ],
+)
+def test_a_calendar_that_cannot_be_read_is_named_where_it_is_declared(
+    folder: Path, spoil: Callable[[Path], None], fact: str
+) -> None:
+    takes_calendar(folder)
+    path = folder / "windows.d" / "outages.ics"
+    path.write_text(EVENT)
+    spoil(path)
+    assert message(folder) == (
+        f'windows.d/w.yaml:1:90: windows[0].calendar: "windows.d/outages.ics" {fact}'
+    )

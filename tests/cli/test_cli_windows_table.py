@@ -1,0 +1,70 @@
+"""`enforcer windows`: what is ahead, in order, in the window's zone and in UTC."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from enforcer.schedule.orders import Order, Orders
+from enforcer.standing import write_orders
+from tests.cli.cli_worlds import Place, window_text
+
+
+def test_windows_are_told_for_programs(place: Place) -> None:
+    hour = timedelta(hours=1)
+    on = window_text("ddos", place.now - hour, place.now + hour)
+    later = window_text("later", place.now + 48 * hour, place.now + 49 * hour)
+    place.write(windows=later + on)
+    answer = place.run("windows", "--format", "json").json
+    assert [(w["id"], w["state"], w["measures"]) for w in answer] == [
+        ("ddos", "armed", ["guard", "mark"]),
+        ("later", "next", ["guard", "mark"]),
+    ]
+    assert answer[0]["starts_at"] == f"{place.now - hour:%Y-%m-%dT%H:%M:%SZ}"
+    assert answer[0]["ends_at"] == f"{place.now + hour:%Y-%m-%dT%H:%M:%SZ}"
+    assert [w["id"] for w in place.run("windows", "--days", "1", "--format", "json").json] == [
+        "ddos"
+    ]
+
+
+def test_windows_are_told_in_their_zone_and_in_utc(place: Place) -> None:
+    start = datetime(2027, 1, 1, 10, tzinfo=UTC)
+    place.write(windows=window_text("exam", start, start + timedelta(hours=30), "Asia/Karachi"))
+    said = place.run("windows", "--from", "2026-12-31T00:00:00Z", "--days", "3")
+    assert said.out.splitlines()[:2] == [
+        (
+            "window  state  opens                                           "
+            "closes                                          lasts  measures"
+        ),
+        (
+            "exam    next   2027-01-01 10:00:00 PKT (2027-01-01 05:00:00Z)  "
+            "2027-01-02 16:00:00 PKT (2027-01-02 11:00:00Z)  1d 6h  guard, mark"
+        ),
+    ]
+    (exam,) = place.run(
+        "windows", "--from", "2026-12-31T00:00:00Z", "--days", "3", "--format", "json"
+    ).json
+    assert exam == {
+        "id": "exam",
+        "starts_at": "2027-01-01T05:00:00Z",
+        "ends_at": "2027-01-02T11:00:00Z",
+        "state": "next",
+        "measures": ["guard", "mark"],
+        "timezone": "Asia/Karachi",
+        "starts_at_local": "2027-01-01T10:00:00+05:00",
+        "ends_at_local": "2027-01-02T16:00:00+05:00",
+    }
+
+
+def test_a_window_closed_early_is_told_as_closed(place: Place) -> None:
+    hour = timedelta(hours=1)
+    closed = Order("ddos", place.now - hour, place.now + hour, "closed")
+    write_orders(place.state_dir, Orders().given([closed]))
+    (ddos,) = place.run("windows", "--format", "json").json
+    assert ddos["state"] == "closed"
+
+
+def test_none_ahead_is_said(place: Place) -> None:
+    place.write(windows="")
+    said = place.run("windows", "--from", "2030-01-01T00:00:00Z", "--days", "1")
+    assert (said.code, said.out) == (0, "no window in 1 day from 2030-01-01 00:00:00Z\n")
+    assert place.run("windows", "--format", "json").json == []

@@ -1,0 +1,73 @@
+"""`enforcer disarm` without a daemon: out of the kernel, on record, and not armed again."""
+
+from __future__ import annotations
+
+from enforcer.kernel.fake import FakeKernel
+from enforcer.ruleset.transaction import KernelState
+from enforcer.standing import read_orders
+from tests.cli.cli_worlds import Place
+
+
+def empty(state: KernelState) -> bool:
+    return not state.exists and not state.shapers
+
+
+def test_everything_is_out_and_a_new_daemon_leaves_it_out(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    said = place.run("disarm")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines()[1:] == [
+        "disarmed: ddos",
+        "everything of enforcer is out of the kernel",
+    ]
+    assert empty(kernel.read())
+    assert [o.window for o in read_orders(place.state_dir).every] == ["ddos"]
+    outcome = place.daemon(kernel).step()
+    assert outcome.armed == ()
+    assert not any(c.hook for c in kernel.read().chains.values())
+
+
+def test_it_is_safe_to_repeat(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    place.run("disarm")
+    before = read_orders(place.state_dir)
+    said = place.run("disarm", "--format", "json")
+    assert said.json == {"error": None, "daemon": False, "closed": [], "warning": None}
+    assert read_orders(place.state_dir) == before
+    assert "nothing was armed" in place.run("disarm").out
+
+
+def test_it_works_with_a_broken_configuration_and_says_what_follows(
+    place: Place, kernel: FakeKernel
+) -> None:
+    place.daemon(kernel).step()
+    place.config.write_text("version: [\n")
+    said = place.run("disarm")
+    assert said.code == 0
+    assert empty(kernel.read())
+    assert said.err == (
+        f"{place.config} is refused, so the windows that are on are not noted; "
+        "a daemon started now would arm them again: edit their windows first\n"
+    )
+
+
+def test_another_program_in_between_does_not_hinder_it(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    read, left = kernel.read, [2]
+
+    def read_then_move() -> KernelState:
+        state = read()
+        if left[0]:
+            left[0] -= 1
+            kernel.edit()
+        return state
+
+    kernel.read = read_then_move  # type: ignore[method-assign]
+    assert place.run("disarm").code == 0
+    assert empty(read())
+
+
+def test_a_table_of_somebody_else_is_left_alone(place: Place, kernel: FakeKernel) -> None:
+    kernel.make_foreign()
+    assert place.run("disarm").code == 0
+    assert kernel.read().foreign is not None

@@ -1,0 +1,125 @@
+"""The command line as a whole: options on either side of the verb, wrong usage, exit codes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from enforcer import __version__
+from enforcer.cli.main import VERBS, main
+from tests.cli.cli_worlds import Place
+
+
+def command(*argv: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "enforcer", *argv],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ | (env or {}),
+    )
+
+
+def test_global_options_stand_before_or_after_the_verb(place: Place) -> None:
+    config = str(place.config)
+    before = place.run("--format", "json", "check")
+    assert before.json == {"ok": True, "errors": []}
+    for argv in (
+        ["check", "--format", "json", "--config", config],
+        ["--config", config, "check", "--format", "json"],
+        ["--color", "never", "check", "--config", config, "--format", "json"],
+    ):
+        assert main(argv) == 0
+        assert place._capture.readouterr().out == before.out
+
+
+def test_an_option_whose_value_is_the_name_of_a_verb_is_no_verb(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    place.config.rename("run")
+    assert main(["--config", "run", "windows", "--days", "1"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        ([], "the following arguments are required: VERB"),
+        (["dance"], "invalid choice: 'dance'"),
+        (["check", "--frobnicate"], "unrecognized arguments: --frobnicate"),
+        (["check", "--form", "json"], "unrecognized arguments"),
+        (["check", "--format", "xml"], "argument --format: invalid choice: 'xml'"),
+        (["explain"], "the following arguments are required: ADDRESS"),
+        (["explain", "somewhere"], "'somewhere'"),
+        (["explain", "192.0.2.1", "--service", "https"], "https"),
+        (["explain", "192.0.2.1", "--to", "2001:db8::1"], "are of two families"),
+        (["explain", "192.0.2.1", "--at", "noon"], "'noon' is no instant; write it like"),
+        (["plan", "--at", "0001-01-01T00:00:00+05:00"], "is no instant"),
+        (["windows", "--days", "0"], "'0' is no number of days from 1 to 3,660"),
+        (["windows", "--days", "99999999999"], "is no number of days"),
+        (["schema", "registry"], "invalid choice: 'registry'"),
+    ],
+)
+def test_wrong_usage_is_exit_64_with_a_sentence(
+    place: Place, argv: list[str], sentence: str
+) -> None:
+    said = place.run(*argv)
+    assert (said.code, said.out) == (64, "")
+    assert sentence in said.err
+    assert said.err.rstrip().endswith("--help")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(place: Place, verb: str) -> None:
+    said = place.run(verb, "--help")
+    assert said.code == 0
+    assert said.out.startswith(f"usage: enforcer {verb}")
+
+
+@pytest.mark.parametrize("verb", ["plan", "explain 192.0.2.1", "windows", "check", "run"])
+def test_a_bad_configuration_is_exit_78_with_its_place(place: Place, verb: str) -> None:
+    place.write(main="version: 1\ngateway: {name: edge-1, uplinks: [wan0], leese: 10m}\n")
+    said = place.run(*verb.split())
+    assert said.code == 78
+    assert "enforcer.yaml:2:" in said.err + said.out
+    assert "leese" in said.err + said.out
+
+
+def test_the_version_is_told() -> None:
+    done = command("--version")
+    assert (done.returncode, done.stdout) == (0, f"enforcer {__version__}\n")
+
+
+def test_a_reader_that_goes_away_is_no_error(place: Place) -> None:
+    """`enforcer schema | head -1`, with the head gone before the first byte is written."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "enforcer", "schema"],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_full_disk_is_said() -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "enforcer", "schema"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "enforcer: standard output: No space left on device\n"

@@ -1,0 +1,112 @@
+"""`enforcer status`: the daemon's word, or what the kernel does without it, and for how long."""
+
+from __future__ import annotations
+
+import re
+from argparse import Namespace
+from datetime import datetime, timedelta
+
+import pytest
+
+from enforcer.cli.held import Held
+from enforcer.cli.status import text, unanswered_text, unanswered_view
+from enforcer.cli.terminal import Painter
+from enforcer.errors import KernelError
+from enforcer.kernel import nft
+from enforcer.kernel.fake import FakeKernel
+from enforcer.observe.views import status_view
+from tests.cli.cli_worlds import MAIN, Place, window_text
+
+PLAIN = Painter(Namespace(color="never"))
+
+
+def lines(place: Place, kernel: FakeKernel, *, now: datetime | None = None) -> list[str]:
+    daemon = place.daemon(kernel)
+    daemon.step()
+    return text(status_view(daemon.snapshot(), "9.9"), now or place.now, PLAIN)
+
+
+def test_what_is_armed_is_told_with_its_end_in_both_times(place: Place, kernel: FakeKernel) -> None:
+    begin = place.now - timedelta(hours=20)
+    place.write(windows=window_text("ddos", begin, begin + timedelta(hours=30), "Asia/Karachi"))
+    found = lines(place, kernel)
+    ends = place.now + timedelta(hours=5)
+    local = ends + timedelta(hours=5)
+    both = f"{local:%Y-%m-%d %H:%M:%S} Asia/Karachi ({ends:%Y-%m-%d %H:%M:%S}Z)"
+    assert found[:2] == ["gateway   edge-1, enforcer 9.9", f"armed     ddos, 5h more, until {both}"]
+    assert found[3] == "prefixes  2 IPv4, 1 IPv6"
+    assert found[5] == "drift     none"
+    assert found[-1].startswith("ddos    armed  ")
+    assert both in found[-1]
+
+
+def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None:
+    place.write(main=MAIN.replace("synchronised_clock: false", "synchronised_clock: true"))
+    daemon = place.daemon(kernel)
+    place.write(main=MAIN.replace("lease: 10m", "lease: soon"))
+    assert daemon.reload() is not None
+    kernel.devices.discard("wan0")
+    daemon.step()
+    view = status_view(daemon.snapshot(), "9.9")
+    view |= {"waiting_for_clock": ["ddos"], "problem": "commit: no", "drift_repairs": 1}
+    found = text(view, place.now, PLAIN)
+    names = [line.split("  ")[0] for line in found[2:9]]
+    assert names == ["waiting", "missing", "reload", "", "problem", "clock", "prefixes"]
+    assert found[2] == "waiting   ddos: not armed until the clock is right"
+    assert found[4] == "reload    refused; what was loaded before stays in force:"
+    assert found[5].startswith("          enforcer.yaml:2:")
+    assert "drift     repaired 1 time" in found
+
+
+def test_without_a_daemon_the_kernel_is_asked(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    said = place.run("status")
+    socket = place.run_dir / "control.sock"
+    assert said.code == 1
+    assert said.err == (
+        f"enforcer: {socket}: no daemon answers (No such file or directory); "
+        "run: systemctl start enforcer\n"
+    )
+    daemon, armed, end = said.out.splitlines()
+    assert daemon == "daemon  does not answer"
+    assert re.fullmatch(
+        r"armed   ddos for 9m \d+s more, until [-\d]+ [:\d]+Z at the latest, "
+        r"then the kernel disarms it by itself",
+        armed,
+    )
+    assert end == "        to end it now: enforcer disarm"
+    answer = place.run("status", "--format", "json").json
+    (window,) = answer["kernel"]["windows"]
+    assert (answer["daemon"], answer["armed"], window["id"]) == (False, ["ddos"], "ddos")
+    assert 540 < window["remaining_s"] <= 600
+    until = datetime.fromisoformat(window["until"])
+    assert timedelta(minutes=9) < until - place.now <= timedelta(minutes=11)
+
+
+def test_nothing_armed_is_told_as_that(place: Place, kernel: FakeKernel) -> None:
+    said = place.run("status")
+    assert "nothing; traffic passes as if enforcer were not there" in said.out
+    assert place.run("status", "--format", "json").json["armed"] == []
+
+
+def test_a_kernel_that_cannot_be_asked_is_unknown_not_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied() -> None:
+        raise KernelError("open netlink", 1, "not permitted")
+
+    monkeypatch.setattr(nft, "NftKernel", denied)
+    said = place.run("status")
+    assert (said.code, said.out.splitlines()[1]) == (
+        1,
+        "armed   unknown (open netlink: not permitted)",
+    )
+    assert place.run("status", "--format", "json").json["armed"] is None
+    held = Held(None, "no")
+    assert unanswered_view("gone", held, place.now) == {
+        "error": "gone",
+        "daemon": False,
+        "armed": None,
+        "kernel": {"windows": None, "reason": "no"},
+    }
+    assert unanswered_text("gone", held, place.now, PLAIN)[1] == "armed   unknown (no)"

@@ -1,0 +1,108 @@
+"""The verbs against the real kernel, with the daemon and without."""
+
+from __future__ import annotations
+
+import re
+import signal
+
+import pytest
+
+from tests.cli.cli_worlds import REGISTRY
+from tests.kernel.daemon_process import Gateway, eventually, stop
+
+pytestmark = pytest.mark.kernel
+
+NO_CAPABILITIES = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")
+
+
+def test_plan_before_with_and_after_the_daemon(gateway: Gateway) -> None:
+    assert gateway.run("plan").returncode == 2
+    gateway.start()
+    done = gateway.run("plan")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing to do: the kernel holds just this (" in done.stdout
+    gateway.write(
+        registry=REGISTRY.replace("R-3,2001:db8:5::/48", "R-3,2001:db8:6::/48")
+        + "R-9,192.0.2.99/32,software-house,,,\n"
+    )
+    done = gateway.run("plan")
+    assert done.returncode == 2
+    lines = done.stdout.splitlines()
+    assert lines[1:3] == [
+        "category software-house: +1, -0 prefixes, 2 then",
+        "category freelancer: +1, -1 prefixes, 2 then",
+    ]
+    assert "+ add element inet enforcer reg4-32-512 # 257 elements" in lines
+    assert gateway.run("plan").stdout.splitlines()[1:] == lines[1:], "a plan changes nothing"
+
+
+def test_plan_of_another_configuration_is_not_compared_with_the_daemons(gateway: Gateway) -> None:
+    gateway.start()
+    other = gateway.folder / "other.yaml"
+    other.write_text(gateway.config.read_text().replace("lease: 10m", "lease: 5m"))
+    done = gateway.run("plan", "--config", str(other))
+    assert done.returncode == 2
+    assert f"no comparison of registrations: the daemon reads {gateway.config}, not" in done.stderr
+
+
+def test_explain_agrees_with_the_kernel_until_somebody_meddles(gateway: Gateway) -> None:
+    process = gateway.start()
+    for argv, code in (
+        (("198.51.100.9", "--to", "203.0.113.5", "--service", "udp/51820"), 0),
+        (("2001:db8:5::1", "--to", "2001:db8:10::1"), 0),
+        (("192.0.2.99", "--to", "203.0.113.5"), 3),
+    ):
+        done = gateway.run("explain", *argv)
+        assert (done.returncode, done.stderr) == (code, "")
+    process.send_signal(signal.SIGSTOP)
+    try:
+        element = "{ 198.51.100.9 : 0x12345678 }"
+        gateway.inside("nft", "delete element inet enforcer reg4-32-512 { 198.51.100.9 }")
+        done = gateway.run("explain", "198.51.100.9")
+        assert "registered as software-house, but the kernel does not hold it" in done.stderr
+        gateway.inside("nft", f"add element inet enforcer reg4-32-512 {element}")
+        done = gateway.run("explain", "198.51.100.9")
+        assert "but the kernel holds a class that no registration has today" in done.stderr
+    finally:
+        process.send_signal(signal.SIGCONT)
+    eventually(lambda: not gateway.run("explain", "198.51.100.9").stderr, "repaired")
+
+
+def test_status_with_the_daemon_without_it_and_without_rights(gateway: Gateway) -> None:
+    process = gateway.start()
+    done = gateway.run("status")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.match(
+        r"gateway   edge-1, enforcer \S+\narmed     ddos, \d+m \d+s more, until ", done.stdout
+    )
+    stop(process, signal.SIGKILL)
+    done = gateway.run("status")
+    assert done.returncode == 1
+    assert re.search(r"armed   ddos for \d+m \d+s more, until \S+ \S+Z at the latest", done.stdout)
+    assert "no daemon answers (Connection refused); run: systemctl start enforcer" in done.stderr
+    done = gateway.run("status", before=NO_CAPABILITIES)
+    assert "armed   unknown (read: Operation not permitted; needs CAP_NET_ADMIN" in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["plan", "disarm"])
+def test_verbs_that_need_rights_say_so(gateway: Gateway, verb: str) -> None:
+    done = gateway.run(verb, before=NO_CAPABILITIES)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Operation not permitted; needs CAP_NET_ADMIN" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_user_who_may_not_speak_to_the_daemon_cannot_disarm_behind_its_back(
+    gateway: Gateway,
+) -> None:
+    gateway.start()
+    gateway.socket.chmod(0o000)
+    done = gateway.run("disarm", before=NO_CAPABILITIES)
+    assert (done.returncode, done.stderr) == (
+        1,
+        (
+            f"enforcer: {gateway.socket}: no permission; run as root or as a member of "
+            "group enforcer\n"
+        ),
+    )
+    assert gateway.armed()

@@ -1,0 +1,134 @@
+"""What a scrape says, word for word, for a given snapshot and given totals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from prometheus_client import generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from enforcer import __version__
+from enforcer.errors import KernelError
+from enforcer.observe.metrics import Metrics
+from enforcer.observe.snapshot import Snapshot
+from enforcer.policy.model import Gateway, Once, Policy, RegistrySpec, Window
+from enforcer.ruleset.measures import CounterName
+
+LOADED = datetime(2026, 12, 1, 6, tzinfo=UTC)
+OPENS, CLOSES = LOADED + timedelta(hours=2), LOADED + timedelta(hours=4)
+
+
+def window(name: str) -> Window:
+    return Window(name, "r", "d", "f", Once(OPENS, CLOSES), UTC, "UTC")
+
+
+SNAPSHOT = Snapshot(
+    policy=Policy(
+        Gateway("edge-1", ("wan0",)),
+        ("software-house", "freelancer"),
+        RegistrySpec(("registry.csv",)),
+        windows=(window("ddos"), window("exam")),
+    ),
+    config_error=None,
+    loaded_at=LOADED,
+    reloaded_at=LOADED,
+    armed=("ddos",),
+    waiting_for_clock=(),
+    coming=(),
+    edges=(("ddos", CLOSES), ("exam", OPENS)),
+    prefixes=((4, "software-house", 12), (6, "freelancer", 3)),
+    elements=((4, 512), (6, 3)),
+    clock_synchronised=True,
+    drift_repairs=2,
+    promise_violations=0,
+    problem=None,
+    missing_devices=(),
+)
+TOTALS = {
+    CounterName("guard", "ddos", "held_back", 4, "unregistered"): (7, 700),
+    CounterName("mark", "ddos", "marked", 6, "freelancer"): (3, 300),
+}
+
+# Every name of the contract with its labels; `le` is the histogram's own.
+CONTRACT: dict[str, set[str]] = {
+    "enforcer_build_info": {"version"},
+    "enforcer_config_last_reload_success": set(),
+    "enforcer_config_last_reload_timestamp_seconds": set(),
+    "enforcer_prefixes": {"family", "category"},
+    "enforcer_set_elements": {"family"},
+    "enforcer_feed_last_success_timestamp_seconds": {"feed"},
+    "enforcer_window_active": {"window"},
+    "enforcer_window_next_transition_timestamp_seconds": {"window"},
+    "enforcer_packets_total": {"window", "measure", "verdict", "family", "category"},
+    "enforcer_bytes_total": {"window", "measure", "verdict", "family", "category"},
+    "enforcer_apply_duration_seconds_bucket": {"le"},
+    "enforcer_apply_duration_seconds_count": set(),
+    "enforcer_apply_duration_seconds_sum": set(),
+    "enforcer_apply_total": {"result"},
+    "enforcer_drift_repairs_total": set(),
+    "enforcer_promise_violations_total": set(),
+    "enforcer_kernel_mismatches_total": set(),
+    "enforcer_clock_synchronised": set(),
+    "enforcer_audit_records_total": set(),
+}
+
+
+def scrape(metrics: Metrics) -> str:
+    return generate_latest(metrics.registry).decode()
+
+
+def samples(text: str) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert found.setdefault(sample.name, set(sample.labels)) == set(sample.labels)
+    return found
+
+
+def values(text: str) -> dict[str, float]:
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return {key: float(value) for key, _, value in (line.rpartition(" ") for line in lines)}
+
+
+def test_a_scrape_is_word_for_word_this(golden: Callable[[str, str], None]) -> None:
+    metrics = Metrics(lambda: SNAPSHOT, lambda: TOTALS)
+    metrics.applies.labels("changed").inc()
+    metrics.apply_seconds.observe(0.25)
+    golden("metrics.txt", scrape(metrics).replace(__version__, "VERSION"))
+
+
+def test_every_metric_of_the_contract_is_there_with_its_labels() -> None:
+    assert samples(scrape(Metrics(lambda: SNAPSHOT, lambda: TOTALS))) == CONTRACT
+
+
+def test_a_reload_that_was_refused_is_zero() -> None:
+    refused = replace(SNAPSHOT, config_error="enforcer.yaml:2: no")
+    assert (
+        values(scrape(Metrics(lambda: refused, dict)))["enforcer_config_last_reload_success"] == 0
+    )
+
+
+def test_nothing_is_told_before_there_is_a_snapshot() -> None:
+    told = samples(scrape(Metrics(lambda: None, lambda: TOTALS)))
+    assert "enforcer_build_info" not in told
+    assert "enforcer_packets_total" not in told
+
+
+def test_counters_that_cannot_be_read_are_absent_and_the_rest_is_there() -> None:
+    def unreadable() -> dict[CounterName, tuple[int, int]]:
+        raise KernelError("counters", 1, "not permitted")
+
+    told = samples(scrape(Metrics(lambda: SNAPSHOT, unreadable)))
+    absent = {"enforcer_packets_total", "enforcer_bytes_total"}
+    assert told == {name: labels for name, labels in CONTRACT.items() if name not in absent}
+
+
+@pytest.mark.parametrize("name", ["ddos", "exam"])
+def test_each_window_tells_its_own_next_edge(name: str) -> None:
+    told = values(scrape(Metrics(lambda: SNAPSHOT, dict)))
+    edge = dict(SNAPSHOT.edges)[name].timestamp()
+    assert told[f'enforcer_window_next_transition_timestamp_seconds{{window="{name}"}}'] == edge
+    assert told[f'enforcer_window_active{{window="{name}"}}'] == (name == "ddos")
