@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from enforcer.clock import Clock
-from enforcer.errors import PolicyError, Problem
+from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.lookup.tree import RadixTree
@@ -172,7 +172,11 @@ class Daemon:
         left = outcome.state.counters - set(outcome.desired.counters)
         if not left:
             return outcome
-        self.totals.take_over(left, self._kernel.counters())
+        try:
+            self.totals.take_over(left, self._kernel.counters())
+        except KernelError:
+            # They stay in the kernel and are taken over by the next step.
+            return outcome
         self._retired = left
         second = self._reconcile(self._wanted(now))
         if second.result != "failed":

@@ -100,6 +100,8 @@ TESTED_BY: dict[str, str] = {
     "policy.words": "policy/test_bad_config.py",
     "policy.yamlevents": "policy/test_yamltext.py",
     "policy.zones": "policy/test_bad_config.py",
+    "ruleset.admitting": "ruleset/test_promises.py",
+    "ruleset.case": "ruleset/test_promises.py",
     "ruleset.compiler": "ruleset/test_meaning.py",
     "ruleset.dropping": "ruleset/test_promises.py",
     "ruleset.guard": "ruleset/test_meaning.py",

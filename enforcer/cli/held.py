@@ -15,6 +15,7 @@ from enforcer.lookup.planner import classify
 from enforcer.lookup.tables import LookupClass, Tables
 from enforcer.policy.prefix import BITS, Family, Prefix
 from enforcer.ruleset.transaction import Kernel, KernelState
+from enforcer.ruleset.vocabulary import FRONT
 
 _REGISTERED = re.compile(r"reg([46])-(\d+)-\d+")
 _ARMED = "armed."
@@ -61,6 +62,12 @@ def class_held(kernel: Kernel, held: Held, address: Prefix) -> int | None:
     """
     state = held.state
     assert state is not None
+    front = state.sets.get(FRONT)
+    if address.family == 4 and front is not None and front.kind == "front":
+        # What the filter does not know is never looked up, whatever the maps hold.
+        half = address.packed[:2]
+        if not kernel.elements(FRONT, [half]):
+            return None
     for length, name in _maps(state, address.family):
         masked = address.network >> (BITS[address.family] - length)
         key = Prefix(address.family, masked << (BITS[address.family] - length), length).packed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import errno
 import os
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from enforcer.control import ControlSocket
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
+    from enforcer.ruleset.transaction import Kernel, KernelState
     from enforcer.service import Service
     from enforcer.signals import Signals
     from enforcer.sources.load import Configuration
@@ -71,7 +72,8 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
         orders,
     )
     policy = daemon.config.policy
-    _require_devices(policy, kernel.read().devices)
+    before = kernel.read()
+    _require_devices(policy, before.devices)
     control = opened.enter_context(closing(_control_socket(run_dir())))
     service = opened.enter_context(
         closing(Service(daemon, monitor, control, signals, Places(config, state_dir())))
@@ -79,8 +81,23 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     _serve_metrics(policy.metrics, service, opened)
     outcome = service.step("start")
     if outcome.error is not None:
+        take_back(kernel, before, SystemClock().now_ns())
         raise outcome.error
     return service
+
+
+def take_back(kernel: Kernel, before: KernelState, now_ns: int) -> None:
+    """After a first step that failed half way: where nothing of ours was before, nothing stays.
+    What an earlier daemon left is in force until its end or lease, as after any daemon's death.
+    """
+    from enforcer.ruleset.diff import teardown
+
+    if before.exists or before.shapers:
+        return
+    with suppress(KernelError):
+        change = teardown(kernel.read())
+        if change is not None:
+            kernel.commit(change, now_ns)
 
 
 def _require_devices(policy: Policy, devices: frozenset[str]) -> None:

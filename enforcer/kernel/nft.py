@@ -277,7 +277,7 @@ def _foreign(table: decode.Attributes) -> str | None:
     comment = n.comment_text(bytes(table.get(n.Table.USERDATA, b"")))
     if comment == n.OUR_COMMENT:
         return None
-    return f"table inet {TABLE} does not carry the comment {n.OUR_COMMENT!r}; rename or delete it"
+    return f"table inet {TABLE} does not carry the comment {n.OUR_COMMENT!r}"
 
 
 def _ingress(transaction: t.Transaction) -> list[tuple[t.AddChain, str]]:

@@ -46,8 +46,8 @@ def diff(
         raise KernelError(
             "read",
             _EEXIST,
-            f"a table inet {v.TABLE} is there that enforcer did not make ({state.foreign}); "
-            f"rename or delete it: nft delete table inet {v.TABLE}",
+            f"somebody else's table inet {v.TABLE} is there ({state.foreign}); "
+            f"rename it, or: nft delete table inet {v.TABLE}",
         )
     operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
     if state.dormant and any(isinstance(op, t.AddChain) and op.hook for op in operations):

@@ -11,6 +11,7 @@ from enforcer.errors import KernelError
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.fake_table import FakeTable
+from enforcer.ruleset.vocabulary import FRONT
 from tests.cli.cli_worlds import REGISTRY, Place, window_text
 
 ESTATE = ("--to", "203.0.113.5", "--service", "udp/51820")
@@ -105,13 +106,17 @@ def test_outside_windows_nothing_is_touched(place: Place, kernel: FakeKernel) ->
     assert "1. no window is armed: nothing of enforcer is in the packet path" in said.out
 
 
-def test_an_address_that_the_kernel_lost_is_told_loudly(place: Place, kernel: FakeKernel) -> None:
+@pytest.mark.parametrize("lost", ["reg4-", FRONT])
+def test_an_address_that_the_kernel_lost_is_told_loudly(
+    place: Place, kernel: FakeKernel, lost: str
+) -> None:
+    """From the maps, or from the filter in front of them."""
     place.daemon(kernel).step()
 
     def lose(table: FakeTable | None) -> None:
         assert table is not None
         for name, held in table.sets.items():
-            if name.startswith("reg4-"):
+            if name.startswith(lost):
                 held.elements.clear()
 
     kernel.edit(lose)

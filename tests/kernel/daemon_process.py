@@ -162,6 +162,12 @@ class Gateway:
     def ruleset(self) -> str:
         return self.inside("nft", "list", "ruleset")
 
+    def map_name(self) -> str:
+        """The registered map of IPv4 addresses; its size is part of its name."""
+        found = re.search(r"map (reg4-32-\d+) ", self.ruleset())
+        assert found is not None
+        return found[1]
+
     def armed(self) -> bool:
         """Whether the kernel itself arms the window: elements in its arming set."""
         listed = self.inside("nft", "list", "set", "inet", "enforcer", "armed.ddos", check=False)

@@ -39,6 +39,7 @@ def many4(count: int, class_id: int = 0x12345678, step: int = 256) -> Stage:
 NET6 = bytes.fromhex("20010db8000100000000000000000000")
 MAP4 = v.RegisteredMap(stage4({0x0A010200: 0x12345678, 0x0A010300: 7}))
 MAP6 = v.RegisteredMap(stage6({NET6: 0x12345678}))
+FRONT = v.FrontSet(stage4({0x0A010000: 0, 0xC6330000: 0}, 16))
 LIFELINES4 = v.SmallSet("lifelines4-24", "ipv4_addr", (b"\xc0\0\2\0", b"\xc6\x33\x64\0"))
 LIFELINES6 = v.SmallSet("lifelines6-48", "ipv6_addr", (NET6,))
 PORTS = v.SmallSet("services.vpn.udp", "inet_service", (b"\x01\xf4", b"\x11\x94", b"\xca\x6c"))
@@ -66,6 +67,8 @@ MATCHES: tuple[v.Match, ...] = (
     v.PortInSet("dport", PORTS.name),
     v.TcpStart(),
     v.Armed("ddos"),
+    v.FrontIn("saddr"),
+    v.FrontIn("daddr"),
     v.TakeClass("saddr", 4, 24, MAP4.name),
     v.TakeClass("daddr", 4, 24, MAP4.name, "ddos"),
     v.TakeClass("saddr", 4, 32, MAP4.name, "ddos"),
@@ -123,6 +126,7 @@ def every_word(now_ns: int) -> tuple[t.Operation, ...]:
     containers: tuple[v.Container, ...] = (
         MAP4,
         MAP6,
+        FRONT,
         LIFELINES4,
         LIFELINES6,
         PORTS,
@@ -136,7 +140,8 @@ def every_word(now_ns: int) -> tuple[t.Operation, ...]:
         *(t.AddSet(container) for container in (*containers, arming)),
         t.Load(MAP4),
         t.Load(MAP6),
+        t.Load(FRONT),
         t.Arm(arming),
         *(t.SetRules(chain, flush=False) for chain in chains),
-        t.WriteLedger(tuple((m.name, m.stage.digest) for m in (MAP4, MAP6))),
+        t.WriteLedger(tuple((m.name, m.stage.digest) for m in (MAP4, MAP6, FRONT))),
     )

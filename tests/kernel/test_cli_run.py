@@ -97,7 +97,7 @@ def test_a_table_of_somebody_else(gateway: Gateway) -> None:
     done = gateway.run("run")
     (line,) = done.stderr.splitlines()
     assert done.returncode == 1
-    assert "a table inet enforcer is there that enforcer did not make" in line
+    assert "somebody else's table inet enforcer is there" in line
     assert "nft delete table inet enforcer" in line
     assert not gateway.socket.exists()
     assert not gateway.shaped()

@@ -32,7 +32,7 @@ def test_plan_before_with_and_after_the_daemon(gateway: Gateway) -> None:
         "category software-house: +1, -0 prefixes, 2 then",
         "category freelancer: +1, -1 prefixes, 2 then",
     ]
-    assert "+ add element inet enforcer reg4-32-512 # 257 elements" in lines
+    assert f"+ add element inet enforcer {gateway.map_name()} # 257 elements" in lines
     assert gateway.run("plan").stdout.splitlines()[1:] == lines[1:], "a plan changes nothing"
 
 
@@ -56,11 +56,11 @@ def test_explain_agrees_with_the_kernel_until_somebody_meddles(gateway: Gateway)
         assert (done.returncode, done.stderr) == (code, "")
     process.send_signal(signal.SIGSTOP)
     try:
-        element = "{ 198.51.100.9 : 0x12345678 }"
-        gateway.inside("nft", "delete element inet enforcer reg4-32-512 { 198.51.100.9 }")
+        name, element = gateway.map_name(), "{ 198.51.100.9 : 0x12345678 }"
+        gateway.inside("nft", f"delete element inet enforcer {name} {{ 198.51.100.9 }}")
         done = gateway.run("explain", "198.51.100.9")
         assert "registered as software-house, but the kernel does not hold it" in done.stderr
-        gateway.inside("nft", f"add element inet enforcer reg4-32-512 {element}")
+        gateway.inside("nft", f"add element inet enforcer {name} {element}")
         done = gateway.run("explain", "198.51.100.9")
         assert "but the kernel holds a class that no registration has today" in done.stderr
     finally:

@@ -39,7 +39,7 @@ def test_every_word_is_read_back_as_it_was_said(world: World) -> None:
         for chain in e.WORD_CHAINS
     }
     assert state.counters == {e.COUNTER}
-    assert state.ledger == {m.name: m.stage.digest for m in (e.MAP4, e.MAP6)}
+    assert state.ledger == {m.name: m.stage.digest for m in (e.MAP4, e.MAP6, e.FRONT)}
     arming = state.sets.pop("armed.ddos")  # type: ignore[attr-defined]
     assert (arming.kind, {each[0] for each in arming.elements}) == ("armed", {4, 6})
     small = {s.name: t.SetState("small", s.size, frozenset(s.elements)) for s in SMALL}
@@ -52,6 +52,7 @@ def test_every_word_is_read_back_as_it_was_said(world: World) -> None:
         },
         e.MAP4.name: t.SetState("registered", e.MAP4.size),
         e.MAP6.name: t.SetState("registered", e.MAP6.size),
+        e.FRONT.name: t.SetState("front", 1 << 16),
     }
 
 
@@ -97,6 +98,46 @@ def test_a_change_removes_adds_and_reclassifies(world: World) -> None:
     assert world.kernel.elements(target.name, asked) == {
         key.to_bytes(4, "big"): class_id for key, class_id in new.items()
     }
+
+
+def front(*halves: int) -> v.FrontSet:
+    return v.FrontSet(e.stage4(dict.fromkeys((half << 16 for half in halves), 0), 16))
+
+
+def halves_held(world: World, asked: range) -> set[int]:
+    keys = {half.to_bytes(2, "big"): half for half in asked}
+    found = world.kernel.elements(v.FRONT, list(keys))
+    assert set(found.values()) <= {0}
+    return {keys[key] for key in found}
+
+
+def test_a_front_set_is_loaded_loaded_anew_and_changed(world: World) -> None:
+    # Both bytes differ, so that a half in the wrong order is seen.
+    old, new = range(0x0A01, 0x0A01 + 3_000), range(0x0A41, 0x0A41 + 3_000)
+    asked = range(0x0A00, 0x1800)
+    commit(world, t.CreateTable(), t.AddSet(front(*old)), t.Load(front(*old)))
+    assert halves_held(world, asked) == set(old)
+    commit(world, t.Load(front(*new), flush=True))
+    assert halves_held(world, asked) == set(new)
+    removed, added = set(new) - set(old), set(old) - set(new)
+    commit(world, t.Change(front(*old), front(*removed), front(*added)))
+    assert halves_held(world, asked) == set(old)
+
+
+def test_a_front_set_holds_the_first_and_the_last_16(world: World) -> None:
+    both = front(0, 0xFFFF)
+    commit(world, t.CreateTable(), t.AddSet(both), t.Load(both))
+    assert world.kernel.elements(v.FRONT, [b"\0\0", b"\0\1", b"\xff\xff"]) == {
+        b"\0\0": 0,
+        b"\xff\xff": 0,
+    }
+
+
+def test_a_change_of_a_front_set_says_what_is_there(world: World) -> None:
+    held = front(1, 2)
+    commit(world, t.CreateTable(), t.AddSet(held), t.Load(held))
+    assert refused(world, t.Change(held, removed=front(3), added=front())) == errno.ENOENT
+    assert halves_held(world, range(8)) == {1, 2}
 
 
 def test_elements_of_a_map_that_is_not_there_are_an_error(world: World) -> None:
@@ -177,7 +218,7 @@ def test_a_window_that_is_over_is_never_armed(world: World, left_ns: int) -> Non
 def test_a_table_is_taken_down_in_the_order_of_its_references(world: World) -> None:
     commit(world, *e.every_word(world.now_ns()))
     names = [chain.name for chain in e.WORD_CHAINS]
-    sets = [s.name for s in (*SMALL, e.CLASSES, e.SERVICES, e.MAP4, e.MAP6)]
+    sets = [s.name for s in (*SMALL, e.CLASSES, e.SERVICES, e.MAP4, e.MAP6, e.FRONT)]
     state = commit(
         world,
         *(t.FlushChain(name) for name in names),
@@ -331,11 +372,11 @@ def test_what_is_refused_leaves_everything_as_it_was(world: World, fault: str) -
 def test_more_elements_than_the_declared_size_are_refused(world: World) -> None:
     small = v.RegisteredMap(e.many4(10))
     commit(world, t.CreateTable(), t.AddSet(small))
-    stage = e.many4(17)
+    stage = e.many4(small.size + 1)
     removed = v.RegisteredMap(e.stage4({}))
     assert refused(world, t.Change(small, removed, v.RegisteredMap(stage))) == errno.ENFILE
-    exact = v.RegisteredMap(replace(stage, keys=stage.keys[:16], classes=stage.classes[:16]))
-    commit(world, t.Change(small, removed, exact))
+    exact = replace(stage, keys=stage.keys[: small.size], classes=stage.classes[: small.size])
+    commit(world, t.Change(small, removed, v.RegisteredMap(exact)))
 
 
 def test_without_a_table_there_is_nothing_to_add_to(world: World) -> None:

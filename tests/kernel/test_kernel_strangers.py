@@ -168,3 +168,4 @@ def test_the_kernel_chooses_its_fastest_sets(real_world: RealWorld) -> None:
     # IPv6 hash, ports bitmap, arming set with timeouts: one each, all different.
     others = {implementation[name] for name in (e.MAP6.name, e.PORTS.name, "armed.ddos")}
     assert len(others | {fast}) == 4
+    assert implementation[e.FRONT.name] == implementation[e.PORTS.name]

@@ -32,6 +32,8 @@ WORDS = """
     th dport @services.vpn.udp
     tcp flags syn / syn,ack
     meta nfproto @armed.ddos
+    @nh,96,16 @front4
+    @nh,128,16 @front4
     meta priority set ip saddr & 255.255.255.0 map @reg4-24-16
     meta nfproto @armed.ddos meta priority set ip daddr & 255.255.255.0 map @reg4-24-16
     meta nfproto @armed.ddos meta priority set ip saddr map @reg4-24-16
@@ -56,6 +58,8 @@ WORDS = """
     elements = { 0:7 : goto act, 1234:5678 : goto act }
     elements = { 192.0.2.0, 198.51.100.0 }
     elements = { 500, 4500, 51820 }
+    typeof @nh,96,16
+    elements = { 0xa01, 0xc633 }
     type filter hook ingress device "wan0"
     comment "made by enforcer, edits are undone"
 """.strip().splitlines()
@@ -88,7 +92,7 @@ def _sorted_elements(listed: str) -> str:
 
 def test_the_ledger_is_a_comment_that_people_can_read(real_world: RealWorld) -> None:
     lines = [line.strip() for line in listing(real_world).splitlines()]
-    for registered in (e.MAP4, e.MAP6):
+    for registered in (e.MAP4, e.MAP6, e.FRONT):
         assert f'return comment "{registered.name} {registered.stage.digest}"' in lines
 
 
@@ -118,8 +122,8 @@ def test_the_json_listing_holds_every_object(real_world: RealWorld) -> None:
         "metainfo": 1,
         "table": 1,
         "chain": len(e.WORD_CHAINS) + 1,
-        "rule": sum(len(chain.rules) for chain in e.WORD_CHAINS) + 2,
-        "set": 4,
+        "rule": sum(len(chain.rules) for chain in e.WORD_CHAINS) + 3,
+        "set": 5,
         "map": 4,
         "counter": 1,
     }

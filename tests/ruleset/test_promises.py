@@ -9,7 +9,7 @@ from datetime import timedelta
 import pytest
 
 from enforcer.errors import PromiseError
-from enforcer.lookup.tables import Tables
+from enforcer.lookup.tables import Stage, Tables
 from enforcer.policy.model import Activation, Estate, Guard, Link, Mark, Policy, Reserve
 from enforcer.policy.prefix import Service, parse_prefix
 from enforcer.ruleset import vocabulary as v
@@ -22,15 +22,18 @@ from tests.ruleset.builders import (
     ROWS,
     STARTS_AT,
     TABLES,
+    TABLES_FRONT,
     active,
     compiled,
     prefixes_of,
     services_of,
+    stage,
     tables,
     window,
 )
 
 GOOD = compiled(active(ALL_THREE))
+FRONTED = compiled(active(ALL_THREE), registry=TABLES_FRONT)
 DROP = v.Rule((v.Count("guard/ddos/held_back/ip4/unregistered"), v.Drop()))
 Edit = Callable[[v.Rule], "v.Rule | None"]
 
@@ -95,10 +98,10 @@ def with_container(container: v.Container, base: v.Ruleset = GOOD) -> v.Ruleset:
     )
 
 
-def without_container(name: str) -> v.Ruleset:
-    kept = tuple(c for c in GOOD.containers if c.name != name)
-    assert kept != GOOD.containers
-    return replace(GOOD, containers=kept)
+def without_container(name: str, base: v.Ruleset = GOOD) -> v.Ruleset:
+    kept = tuple(c for c in base.containers if c.name != name)
+    assert kept != base.containers
+    return replace(base, containers=kept)
 
 
 def container(name: str) -> v.Container:
@@ -123,8 +126,21 @@ def class_map(name: str) -> v.ClassMap:
     return found
 
 
-def accepting_chain(name: str) -> v.Chain:
-    return v.Chain(name, (v.Rule((v.Accept(),)),))
+def taking(change: dict[str, object]) -> Edit:
+    """Every `TakeClass` of the rule changed."""
+    return lambda rule: v.Rule(
+        tuple(
+            replace(s, **change) if isinstance(s, v.TakeClass) else s  # type: ignore[arg-type]
+            for s in rule.statements
+        )
+    )
+
+
+def with_rules(name: str, *rules: v.Rule, base: v.Ruleset = GOOD) -> v.Ruleset:
+    """The rules in front of all others of the chain."""
+    chain = base.chain(name)
+    assert chain is not None
+    return with_chain(replace(chain, rules=(*rules, *chain.rules)), base)
 
 
 # --- what must pass ---------------------------------------------------------------------------
@@ -147,6 +163,10 @@ def accepting_chain(name: str) -> v.Chain:
 )
 def test_what_the_compiler_makes_keeps_every_promise(activations: tuple[Activation, ...]) -> None:
     check(compiled(*activations), POLICY, activations, TABLES)
+
+
+def test_a_front_filter_keeps_every_promise() -> None:
+    check(FRONTED, POLICY, (active(ALL_THREE),), TABLES_FRONT)
 
 
 def test_an_empty_registry_keeps_every_promise() -> None:
@@ -264,17 +284,10 @@ def test_2_one_drop_in_many_without_the_arming_set_is_enough() -> None:
     assert broken(one, 2)
 
 
-@pytest.mark.parametrize("chain", ["mark.ddos", "reserve.ddos.link"])
-def test_2_no_mark_and_no_class_without_the_arming_set(chain: str) -> None:
-    def forget(rule: v.Rule) -> v.Rule:
-        return v.Rule(
-            tuple(
-                replace(s, window=None) if isinstance(s, v.TakeClass) else s
-                for s in rule.statements
-            )
-        )
-
-    assert broken(edited(chain, forget), 2)
+@pytest.mark.parametrize("side", ["saddr4", "daddr4", "saddr6", "daddr6"])
+@pytest.mark.parametrize("measure", ["mark", "reserve"])
+def test_2_no_mark_and_no_class_without_the_arming_set(measure: str, side: str) -> None:
+    assert broken(edited(f"{measure}.ddos.{side}", taking({"window": None})), 2)
 
 
 def test_2_no_drop_when_the_arming_set_is_not_there() -> None:
@@ -397,18 +410,32 @@ def test_3c_tcp_is_dropped_only_where_it_starts() -> None:
 
 
 def test_3d_the_registered_lookup_comes_before_the_drop() -> None:
-    assert broken(edited("guard.ddos.new4", no_rule_with(v.TakeClass)), 3)
+    for name in ("guard.ddos.new4", "guard.ddos.new6"):
+        assert broken(edited(name, no_rule_with(v.Jump)), 3)
+    for name in ("guard.ddos.saddr4", "guard.ddos.saddr6"):
+        assert broken(edited(name, no_rule_with(v.TakeClass)), 3)
 
 
-@pytest.mark.parametrize("index", range(len(TABLES.of_family(4))))
+def asked_in(map_name: str) -> Edit:
+    """Takes the rule that asks this map away."""
+    return lambda rule: (
+        None
+        if any(isinstance(s, v.TakeClass) and s.map_name == map_name for s in rule.statements)
+        else rule
+    )
+
+
+@pytest.mark.parametrize("index", range(len(TABLES.stages)))
 def test_3d_each_stage_is_asked_before_the_drop(index: int) -> None:
-    name = v.RegisteredMap(TABLES.of_family(4)[index]).name
+    missed = TABLES.stages[index]
+    edit = asked_in(v.RegisteredMap(missed).name)
+    assert broken(edited(f"guard.ddos.saddr{missed.family}", edit), 3)
 
-    def forget(rule: v.Rule) -> v.Rule | None:
-        maps = [s.map_name for s in rule.statements if isinstance(s, v.TakeClass)]
-        return None if name in maps else rule
 
-    assert broken(edited("guard.ddos.new4", forget), 3)
+@pytest.mark.parametrize("index", range(len(TABLES_FRONT.of_family(4))))
+def test_3d_each_stage_is_asked_behind_the_front_filter(index: int) -> None:
+    edit = asked_in(v.RegisteredMap(TABLES_FRONT.of_family(4)[index]).name)
+    assert broken(edited("guard.ddos.saddr4", edit, FRONTED), 3, registry=TABLES_FRONT)
 
 
 def test_3d_a_stage_is_asked_before_the_drop_not_after() -> None:
@@ -423,11 +450,77 @@ def test_3d_a_stage_is_asked_before_the_drop_not_after() -> None:
     ids=lambda s: type(s).__name__,
 )
 def test_3d_a_stage_is_asked_without_further_conditions(narrowing: v.Statement) -> None:
+    assert broken(edited("guard.ddos.saddr4", in_front(narrowing)), 3)
+
     def narrow(rule: v.Rule) -> v.Rule:
-        takes = any(isinstance(s, v.TakeClass) for s in rule.statements)
-        return in_front(narrowing)(rule) if takes else rule
+        jumps = any(isinstance(s, v.Jump) for s in rule.statements)
+        return in_front(narrowing)(rule) if jumps else rule
 
     assert broken(edited("guard.ddos.new4", narrow), 3)
+    behind = edited("guard.ddos.new4", narrow, FRONTED)
+    assert broken(behind, 3, registry=TABLES_FRONT)
+    one_more = edited("guard.ddos.new4", lambda r: _in_the_middle(r, narrowing), FRONTED)
+    assert broken(one_more, 3, registry=TABLES_FRONT)
+
+
+def _in_the_middle(rule: v.Rule, statement: v.Statement) -> v.Rule:
+    """Between the front filter and its jump."""
+    match rule.statements:
+        case (v.FrontIn() as front, v.Jump() as jump):
+            return v.Rule((front, statement, jump))
+    return rule
+
+
+SPOILERS = [
+    (v.Return(),),
+    (v.IsFamily(4), v.Return()),
+    (v.Protocol(17), v.Accept()),
+    (v.DropClass(),),
+    (v.NoteClass(7),),
+    (v.Goto("guard.ddos.ip4.mission"),),
+    (v.ByClass("guard.ddos.classes4"),),
+]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("spoiler", SPOILERS, ids=repr)
+def test_3d_nothing_stands_between_the_stages(spoiler: tuple[v.Statement, ...], place: int) -> None:
+    """A rule of another kind could return, let anybody in, or spoil the note."""
+    for base, registry in ((GOOD, TABLES), (FRONTED, TABLES_FRONT)):
+        chain = base.chain("guard.ddos.saddr4")
+        assert chain is not None
+        rules = (*chain.rules[:place], v.Rule(spoiler), *chain.rules[place:])
+        bad = with_chain(replace(chain, rules=rules), base)
+        assert broken(bad, 3, registry=registry)
+        assert broken(bad, 4, registry=registry)
+
+
+def test_3d_the_source_alone_decides() -> None:
+    """A hit on the destination could return, and the drop follow, before the source is asked."""
+    to_estate = v.Rule(
+        (
+            v.IsFamily(4),
+            v.TakeClass("daddr", 4, 28, "reg4-28-16"),
+            v.ByClass("guard.ddos.classes4"),
+        )
+    )
+    assert broken(with_rules("guard.ddos.saddr4", to_estate), 4)
+
+
+@pytest.mark.parametrize("chain", ["guard.ddos.saddr4", "mark.ddos.daddr4", "reserve.ddos.saddr6"])
+def test_4_the_longest_match_is_asked_first(chain: str) -> None:
+    """A hit is not asked again: a shorter prefix in front would hide what is inside it."""
+    found = GOOD.chain(chain)
+    assert found is not None
+    assert broken(with_chain(replace(found, rules=found.rules[::-1])), 4)
+
+
+@pytest.mark.parametrize("measure", ["guard", "mark", "reserve"])
+def test_4_whoever_takes_a_class_hands_it_to_a_map_of_all_classes(measure: str) -> None:
+    name, classes = f"{measure}.ddos.saddr4", v.ByClass(f"{measure}.ddos.classes4")
+    assert broken(edited(name, without(v.ByClass)), 4)
+    for other in ("services", f"{measure}.ddos.categories4"):
+        assert broken(edited(name, swapped(classes, v.ByClass(other))), 4), other
 
 
 @pytest.mark.parametrize(
@@ -436,27 +529,24 @@ def test_3d_a_stage_is_asked_without_further_conditions(narrowing: v.Statement) 
     ids=["the destination", "another length", "another window's arming"],
 )
 def test_3d_a_stage_is_asked_for_the_source_in_full(change: dict[str, object]) -> None:
-    def bend(rule: v.Rule) -> v.Rule:
-        return v.Rule(
-            tuple(
-                replace(s, **change) if isinstance(s, v.TakeClass) else s  # type: ignore[arg-type]
-                for s in rule.statements
-            )
-        )
-
-    assert broken(edited("guard.ddos.new4", bend), 3)
+    assert broken(edited("guard.ddos.saddr4", taking(change)), 3)
 
 
 def test_3d_the_note_of_the_class_is_not_spoilt_before_it_is_read() -> None:
     def spoil(rule: v.Rule) -> v.Rule:
         *before, last = rule.statements
-        return v.Rule((*before, v.DropClass(), last)) if isinstance(last, v.Jump) else rule
+        reads = isinstance(last, v.ByClass | v.Jump)
+        return v.Rule((*before, v.DropClass(), last)) if reads else rule
 
+    assert broken(edited("guard.ddos.saddr4", spoil), 3)
     assert broken(edited("guard.ddos.new4", spoil), 3)
 
 
 def test_3d_a_hit_goes_to_a_class_map() -> None:
-    assert broken(edited("guard.ddos.hit4", no_rule_with(v.ByClass)), 3)
+    assert broken(edited("guard.ddos.saddr4", without(v.ByClass)), 3)
+    to_categories = swapped(v.ByClass("guard.ddos.classes4"), v.ByClass("guard.ddos.categories4"))
+    assert broken(edited("guard.ddos.saddr4", to_categories), 3)
+    assert broken(edited("guard.ddos.hit4", no_rule_with(v.ByClass)), 4)
 
 
 @pytest.mark.parametrize("name", ["192.0.2.54/32", "192.0.2.128/25"])
@@ -582,13 +672,105 @@ def test_4_a_category_map_never_comes_back() -> None:
     assert broken(with_container(replace(known, verdict="jump")), 4)
 
 
-def test_3d_a_hit_is_resolved_by_its_services_and_asked_again() -> None:
-    hit = GOOD.chain("guard.ddos.hit4")
+@pytest.mark.parametrize("name", ["guard.ddos.hit4", "mark.ddos.hit6"])
+def test_4_a_class_with_services_is_resolved_before_its_category(name: str) -> None:
+    hit = GOOD.chain(name)
     assert hit is not None
     for index in range(len(hit.rules)):
         fewer = hit.rules[:index] + hit.rules[index + 1 :]
-        assert broken(with_chain(replace(hit, rules=fewer)), 3), index
-    assert broken(with_chain(replace(hit, rules=hit.rules[::-1])), 3)
+        assert broken(with_chain(replace(hit, rules=fewer)), 4), index
+        more = (*hit.rules[:index], v.Rule((v.Protocol(17), v.Return())), *hit.rules[index:])
+        assert broken(with_chain(replace(hit, rules=more)), 4), index
+    assert broken(with_chain(replace(hit, rules=hit.rules[::-1])), 4)
+
+
+def test_4_a_class_with_services_is_not_taken_for_its_category() -> None:
+    known = class_map("mark.ddos.classes4")
+    hit, category = "mark.ddos.hit4", "mark.ddos.ip4.call-centre"
+    assert {target for _, target in known.elements} > {hit, category}
+    for key, target in known.elements:
+        if target == hit:
+            elements = tuple((k, category if k == key else t) for k, t in known.elements)
+            assert broken(with_container(replace(known, elements=elements)), 4)
+
+
+def test_4_a_category_does_not_pass_by_another_chain() -> None:
+    known = class_map("mark.ddos.classes4")
+    to_hit = tuple((key, "mark.ddos.hit4") for key, _ in known.elements)
+    assert broken(with_container(replace(known, elements=to_hit)), 4)
+
+
+# --- 4: the front filter ----------------------------------------------------------------------
+
+
+def fronted(front: Stage | None) -> Tables:
+    return replace(TABLES_FRONT, front=front)
+
+
+def front_of_keys(keys: list[int]) -> Stage:
+    return stage(4, 16, dict.fromkeys(keys, 0))
+
+
+FRONT_KEYS = TABLES_FRONT.front.keys.tolist() if TABLES_FRONT.front else []
+
+
+def test_4_these_tests_see_a_wide_and_a_narrow_registration_behind_the_front() -> None:
+    assert [n << 16 for n in (0x0A04, 0x0A05, 0x0A06, 0x0A07, 0xC633)] == FRONT_KEYS
+
+
+@pytest.mark.parametrize("missing", FRONT_KEYS, ids=hex)
+def test_4_the_front_filter_lacks_no_registered_16(missing: int) -> None:
+    less = front_of_keys([key for key in FRONT_KEYS if key != missing])
+    swapped_out = with_container(v.FrontSet(less), FRONTED)
+    assert broken(swapped_out, 4, registry=TABLES_FRONT)
+    # Neither when the planner has forgotten it.
+    planned = fronted(less)
+    text = " ".join(violations(compiled(active(ALL_THREE), registry=planned), registry=planned))
+    assert "promise 4: set front4 lacks what stage 4-" in text
+
+
+def test_4_the_front_filter_is_there_when_rules_ask_it() -> None:
+    assert broken(without_container(v.FRONT, FRONTED), 4, registry=TABLES_FRONT)
+    assert broken(without_container(v.FRONT, FRONTED), 4, registry=fronted(None))
+
+
+def test_4_the_front_filter_is_that_of_the_registry() -> None:
+    more = front_of_keys([*FRONT_KEYS, 0x0B00_0000])
+    assert broken(with_container(v.FrontSet(more), FRONTED), 4, registry=TABLES_FRONT)
+    assert broken(FRONTED, 4, registry=fronted(None))
+    stray = replace(GOOD, containers=(*GOOD.containers, v.FrontSet(more)))
+    assert broken(stray, 4)
+
+
+def test_4_a_front_filter_that_no_rule_asks_harms_nobody() -> None:
+    unasked = compiled(active(ALL_THREE), registry=fronted(None))
+    assert violations(unasked, registry=TABLES_FRONT) == []
+
+
+@pytest.mark.parametrize("name", ["guard.ddos.new4", "mark.ddos", "reserve.ddos.link"])
+def test_4_the_front_filter_asks_the_address_that_is_looked_up(name: str) -> None:
+    for side, other in (("saddr", "daddr"), ("daddr", "saddr")):
+        chain = FRONTED.chain(name)
+        assert chain is not None
+        if any(v.FrontIn(side) in rule.statements for rule in chain.rules):  # type: ignore[arg-type]
+            edit = swapped(v.FrontIn(side), v.FrontIn(other))  # type: ignore[arg-type]
+            assert broken(edited(name, edit, FRONTED), 4, registry=TABLES_FRONT)
+
+
+@pytest.mark.parametrize("name", ["guard.ddos.new6", "mark.ddos.ip6", "reserve.ddos.ip6"])
+def test_4_the_front_filter_stands_in_front_of_no_ipv6_lookup(name: str) -> None:
+    def filtered(rule: v.Rule) -> v.Rule:
+        jumps = any(isinstance(s, v.Jump) for s in rule.statements)
+        return in_front(v.FrontIn("saddr"))(rule) if jumps else rule
+
+    assert broken(edited(name, filtered, FRONTED), 4, registry=TABLES_FRONT)
+
+
+def test_4_the_front_filter_is_no_match_of_its_own() -> None:
+    accepting = v.Rule((v.FrontIn("saddr"), v.Return()))
+    bad = with_rules("mark.ddos", accepting, base=FRONTED)
+    assert broken(bad, 4, registry=TABLES_FRONT)
+    assert broken(edited("guard.ddos.new4", in_front(v.FrontIn("saddr")), FRONTED), 4)
 
 
 def test_4_a_registered_class_is_accepted_and_not_only_counted() -> None:
@@ -619,7 +801,7 @@ def test_5_no_word_matches_content() -> None:
 
 def test_5_the_vocabulary_is_what_the_design_names() -> None:
     named = "IsFamily IifName OifName AddressIn MaskedIn Protocol PortIn PortInSet TcpStart Armed"
-    assert {kind.__name__ for kind in v.MATCHES} == {*named.split(), "TakeClass"}
+    assert {kind.__name__ for kind in v.MATCHES} == {*named.split(), "TakeClass", "FrontIn"}
 
 
 def test_5_no_match_after_an_action() -> None:
@@ -633,7 +815,18 @@ def test_5_ports_are_read_only_where_there_are_ports() -> None:
 
 
 def test_5_a_header_is_not_taken_for_that_of_the_other_family() -> None:
-    assert broken(edited("mark.ddos", without(v.IsFamily)), 5)
+    # But for the front filter: what stands behind it asks for the family again.
+    assert violations(FRONTED, registry=TABLES_FRONT) == []
+    for base, registry in ((GOOD, TABLES), (FRONTED, TABLES_FRONT)):
+        for name in ("mark.ddos.saddr4", "mark.ddos.daddr4", "reserve.ddos.saddr4"):
+            assert broken(edited(name, without(v.IsFamily), base), 5, registry=registry), name
+        assert broken(edited("guard.ddos.on.wan0", without(v.IsFamily), base), 5, registry=registry)
+        # IPv6 is asked for on the way to the chain and in it.
+        for name in ("mark.ddos.saddr6", "mark.ddos.daddr6"):
+            inside = edited(name, without(v.IsFamily), base)
+            assert violations(inside, registry=registry) != []
+            nowhere = edited("mark.ddos", without(v.IsFamily), inside)
+            assert broken(nowhere, 5, registry=registry), name
     assert broken(edited("mark.ddos.ip6.mission", swapped(v.SetDscp(6, 40), v.SetDscp(4, 40))), 5)
 
 
