@@ -5,7 +5,7 @@ STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: run test check unit kernel bench deps clean
+.PHONY: run test check unit kernel kernels bench deps clean
 
 run: deps $(STAMP)
 	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
@@ -26,6 +26,10 @@ unit: $(STAMP)
 kernel: deps $(STAMP)
 	$(VENV)/bin/pytest -m kernel
 
+# The same on Debian 12's own kernel, and clock steps: in a virtual machine, emulated, many minutes.
+kernels: deps $(STAMP)
+	tests/vm/run
+
 bench: deps $(STAMP)
 	$(PY) -m benchmarks
 
@@ -38,4 +42,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info
+	rm -rf $(VENV) .vm build dist *.egg-info

@@ -7,52 +7,67 @@ that people see is derived from the Outcome at the edge (`snapshot`, `service`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from enforcer.clock import Clock
-from enforcer.closures import Closure, closures_of, is_closed
 from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.lookup.tree import RadixTree
-from enforcer.observe.snapshot import Occurrence, Snapshot, State
+from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.totals import Totals
 from enforcer.policy.model import Activation
 from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.registry import shrink
-from enforcer.reconcile import Outcome, Wanted, reconcile
+from enforcer.reconcile import Outcome, Prepared, Wanted, prepare, reconcile
 from enforcer.ruleset.transaction import Kernel
 from enforcer.ruleset.vocabulary import Ruleset
-from enforcer.schedule.timeline import Timeline, coming, transitions
+from enforcer.schedule.agenda import Agenda, Entry, entries
+from enforcer.schedule.orders import Orders
+from enforcer.schedule.timeline import Timeline
 from enforcer.sources.load import Configuration
 
 # Drift that no event told of is found by looking; a read outside windows costs about a millisecond.
 LOOK_EVERY = timedelta(seconds=10)
 SHOWN_WINDOWS = 10
+# An edge is compiled, checked and planned so long before it; from then on nothing else is begun.
+EDGE_LEAD = timedelta(seconds=2)
+# The registry of the next day is compiled so long before midnight.
+DAY_LEAD = timedelta(seconds=30)
+ORDERS_LOST = (
+    "orders.json in the state directory cannot be read, so no window opens; mend it or move it "
+    "away, and restart the daemon"
+)
 
 
 class Daemon:
-    """`load` reads and parses the configuration; it raises PolicyError with every problem."""
+    """`load` reads and parses the configuration; it raises PolicyError with every problem, those
+    under the standing orders included.
+    """
 
     def __init__(
         self,
-        load: Callable[[], Configuration],
+        load: Callable[[Orders], Configuration],
         kernel: Kernel,
         clock: Clock,
         totals: Totals,
-        closures: Iterable[Closure] = (),
+        orders: Orders = Orders(),  # noqa: B008 - a value
     ) -> None:
         self._load, self._kernel, self._clock, self.totals = load, kernel, clock, totals
-        self.closures = frozenset(closures)
-        self._config = load()
+        self.orders = orders
+        self._config = load(orders)
         self._config_error: str | None = None
         self._loaded_at = self._reloaded_at = clock.now()
         self._day: date = self._loaded_at.date()
         self._tables = _compile_registry(self._config, self._day)
         self._timeline = Timeline.ahead(self._config.policy, self._loaded_at)
+        self._agenda = Agenda.build(self._timeline, orders)
+        self._stepped_at = self._loaded_at
+        self._prepared: Prepared | None = None
+        self._tomorrow: tuple[date, Tables] | None = None
         self._held: dict[str, Stage] = {}
         self._settled: Ruleset | None = None
         self._retired: frozenset[str] = frozenset()
@@ -71,9 +86,15 @@ class Daemon:
     # --- the step ----------------------------------------------------------------------------
 
     def active(self, now: datetime) -> tuple[Activation, ...]:
-        """The occurrences that are on at `now`, without those closed early."""
-        every = self._timeline_at(now).active(now)
-        return tuple(a for a in every if not is_closed(a, self.closures))
+        """The occurrences that are on at `now`, under the standing orders."""
+        return self.agenda(now).active(now)
+
+    def agenda(self, now: datetime) -> Agenda:
+        """What is on around `now`, found anew only when policy, orders or the day changed."""
+        timeline = self._timeline_at(now)
+        if self._agenda.timeline is not timeline or self._agenda.orders is not self.orders:
+            self._agenda = Agenda.build(timeline, self.orders)
+        return self._agenda
 
     def _timeline_at(self, now: datetime) -> Timeline:
         """The policy's occurrences around `now`, found anew only when they do not hold it."""
@@ -83,16 +104,38 @@ class Daemon:
 
     def step(self) -> Outcome:
         """Brings the kernel to what is wanted now. Safe to call at any time, and often."""
-        now = self._clock.now()
+        now = self._stepped_at = self._clock.now()
         self._new_day(now)
-        outcome = self._reconcile(self._wanted(now))
+        prepared, self._prepared = self._prepared, None
+        outcome = self._reconcile(self._wanted(now), prepared)
         if outcome.result != "failed":
             outcome = self._retire(outcome, now)
         self._remember(outcome)
-        if self._timeline.wears_out(now):
-            # Here, where nothing waits, and not at the instant at which a window opens.
-            self._timeline = Timeline.ahead(self._config.policy, now)
+        self._look_ahead(outcome)
         return outcome
+
+    def _look_ahead(self, outcome: Outcome) -> None:
+        """What can be done before it is needed is done here, where nothing waits for it."""
+        now = self._clock.now()
+        if self._timeline.wears_out(now):
+            self._timeline = Timeline.ahead(self._config.policy, now)
+        day = (now + DAY_LEAD).date()
+        if day != self._day and (self._tomorrow is None or self._tomorrow[0] != day):
+            self._tomorrow = day, _compile_registry(self._config, day)
+        edge = self.agenda(now).next_edge(self._stepped_at)
+        near = edge is not None and timedelta() < edge - now <= EDGE_LEAD
+        if edge is None or not near or outcome.result == "failed":
+            return
+        if outcome.state is not None and (tables := self._tables_of(edge.date())) is not None:
+            wanted = replace(self._wanted(edge), tables=tables)
+            now_ns = self._clock.now_ns()
+            self._prepared = prepare(wanted, outcome.state, now_ns, loaded=self._held)
+
+    def _tables_of(self, day: date) -> Tables | None:
+        """The registry of a day, when it is compiled already."""
+        if day == self._day:
+            return self._tables
+        return self._tomorrow[1] if self._tomorrow and self._tomorrow[0] == day else None
 
     def release(self) -> Outcome:
         """Unhooks everything at once (`on_stop: release`); the registered maps stay loaded."""
@@ -104,9 +147,10 @@ class Daemon:
     def _wanted(self, now: datetime) -> Wanted:
         policy = self._config.policy
         trusted = not policy.gateway.require_synchronised_clock or self._clock.synchronised()
-        return Wanted(policy, self.active(now), self._tables, trusted)
+        may_arm = trusted and self.orders.readable
+        return Wanted(policy, self.active(now), self._tables, may_arm)
 
-    def _reconcile(self, wanted: Wanted) -> Outcome:
+    def _reconcile(self, wanted: Wanted, prepared: Prepared | None = None) -> Outcome:
         return reconcile(
             wanted,
             self._kernel,
@@ -115,6 +159,7 @@ class Daemon:
             loaded=self._held,
             retire=self._retired,
             distrust=self._distrust,
+            prepared=prepared,
         )
 
     def distrust(self) -> None:
@@ -155,22 +200,28 @@ class Daemon:
 
     def _new_day(self, now: datetime) -> None:
         """Registrations come and go at midnight UTC."""
-        if now.date() != self._day:
-            self._tables = _compile_registry(self._config, now.date())
-            self._day = now.date()
+        day = now.date()
+        if day != self._day:
+            self._tables = self._tables_of(day) or _compile_registry(self._config, day)
+            self._day, self._tomorrow = day, None
 
     def next_wake(self) -> datetime:
         """When to step again if nothing happens: an edge, a lease, midnight, or a look."""
         now = self._clock.now()
         midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
-        wake = min(now + LOOK_EVERY, midnight)
-        edge = self._timeline_at(now).next_transition(now)
+        wakes = [now + LOOK_EVERY, midnight]
+        if now < midnight - DAY_LEAD:
+            wakes.append(midnight - DAY_LEAD)
+        # After the last step, not after now: an edge that went by during the step is due.
+        edge = self.agenda(now).next_edge(min(self._stepped_at, now))
+        if edge is not None and edge - now <= EDGE_LEAD:
+            return edge
         if edge is not None:
-            wake = min(wake, edge)
+            wakes.append(edge - EDGE_LEAD)
         if self.active(now):
             lease = timedelta(seconds=self._config.policy.gateway.lease_s)
-            wake = min(wake, now + lease / 4)
-        return wake
+            wakes.append(now + lease / 4)
+        return min(wakes)
 
     # --- changes from outside ------------------------------------------------------------------
 
@@ -178,7 +229,7 @@ class Daemon:
         """Reads the configuration anew. Refused as a whole, or taken as a whole."""
         self._reloaded_at = self._clock.now()
         try:
-            config = self._load()
+            config = self._load(self.orders)
             _refuse_shrinking(self._config, config, self._reloaded_at.date())
             tables = _compile_registry(config, self._reloaded_at.date())
         except PolicyError as error:
@@ -186,27 +237,21 @@ class Daemon:
             return error
         self._config, self._tables, self._config_error = config, tables, None
         self._loaded_at = self._reloaded_at
-        self._day = self._reloaded_at.date()
+        self._day, self._tomorrow = self._reloaded_at.date(), None
         return None
 
-    def close_active(self, by: str) -> frozenset[Closure]:
-        """Ends every occurrence that is on (`disarm`); it does not open again."""
+    def on(self) -> list[Entry]:
+        """The occurrences that are on, by the schedule and the orders."""
         now = self._clock.now()
-        closed = closures_of(self.active(now), by)
-        self.closures = frozenset(c for c in self.closures if c.ends_at > now) | closed
-        return closed
+        return [e for e in self.agenda(now).every if e.opens and e.state(now) == "armed"]
 
     # --- what people see -----------------------------------------------------------------------
 
     def occurrences(self, after: datetime, before: datetime) -> list[Occurrence]:
         """Every occurrence that is on between two instants, in order, with its state."""
         now = self._clock.now()
-        return [
-            Occurrence(a, self._state(a, now)) for a in coming(self._config.policy, after, before)
-        ]
-
-    def _state(self, activation: Activation, now: datetime) -> State:
-        return occurrence_state(activation, now, self.closures)
+        found: list[Entry] = entries(self._config.policy, self.orders, after, before)
+        return [Occurrence.of(e, now) for e in found]
 
     def snapshot(self) -> Snapshot:
         now = self._clock.now()
@@ -214,7 +259,7 @@ class Daemon:
         last = self._last
         devices = last.state.devices if last.state else frozenset()
         needed = [*policy.gateway.uplinks, *(link.device for link in policy.links)]
-        nexts = islice(self._timeline_at(now).coming(now), SHOWN_WINDOWS)
+        nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
             config_error=self._config_error,
@@ -222,27 +267,16 @@ class Daemon:
             reloaded_at=self._reloaded_at,
             armed=last.armed,
             waiting_for_clock=last.waiting,
-            coming=tuple(Occurrence(a, self._state(a, now)) for a in nexts),
-            edges=tuple(transitions(policy, now)),
+            coming=tuple(Occurrence.of(e, now) for e in nexts),
+            edges=tuple(self.agenda(now).transitions(now)),
             prefixes=self._tables.prefixes,
             elements=tuple((f, sum(len(s) for s in self._tables.of_family(f))) for f in FAMILIES),
             clock_synchronised=self._clock.synchronised(),
             drift_repairs=self._drift_repairs,
             promise_violations=self._violations,
-            problem=self._problem,
+            problem=self._problem or (None if self.orders.readable else ORDERS_LOST),
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
         )
-
-
-def occurrence_state(activation: Activation, now: datetime, closures: Iterable[Closure]) -> State:
-    """What an occurrence is at `now`, by the schedule and by what was closed early."""
-    if is_closed(activation, closures):
-        return "closed"
-    if activation.ends_at <= now:
-        return "past"
-    if activation.window.provisional:
-        return "provisional"
-    return "armed" if activation.starts_at <= now else "next"
 
 
 def _compile_registry(config: Configuration, day: date) -> Tables:

@@ -18,7 +18,14 @@ from enforcer.policy.model import Activation, Policy
 from enforcer.ruleset import promises
 from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
-from enforcer.ruleset.transaction import Arm, DeleteCounter, Kernel, KernelState, Operation
+from enforcer.ruleset.transaction import (
+    Arm,
+    DeleteCounter,
+    Kernel,
+    KernelState,
+    Operation,
+    Transaction,
+)
 from enforcer.ruleset.vocabulary import ArmingSet, RegisteredMap, Ruleset
 
 ATTEMPTS = 6
@@ -42,12 +49,14 @@ Result = Literal["unchanged", "changed", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the policy asks for at an instant. `clock_trusted`: new windows may be armed."""
+    """What the policy asks for at an instant. `may_arm`: new windows may be armed, for the clock is
+    right and the standing orders are known.
+    """
 
     policy: Policy
     activations: tuple[Activation, ...]
     tables: Tables
-    clock_trusted: bool = True
+    may_arm: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Outcome:
     """What a reconciliation did. `operations` are those committed, over all attempts.
 
     `state` is the last read; `drift` says that the kernel no longer held what had been committed
-    and that it was put right; `waiting` are windows not armed because of the clock.
+    and that it was put right; `waiting` are windows not armed because nothing new may be.
     """
 
     result: Result
@@ -70,6 +79,46 @@ class Outcome:
     error: KernelError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What an edge will change: compiled, checked, and planned against what the kernel held before
+    it. Only the commit is left for the instant; timeouts are computed at sending.
+    """
+
+    wanted: Wanted
+    desired: Ruleset
+    change: Transaction
+
+    def is_for(self, wanted: Wanted) -> bool:
+        """True when nothing that was decided on has changed since. Identity is enough for what a
+        reload replaces, and comparing a million prefixes is not for the instant.
+        """
+        ours = self.wanted
+        return (
+            ours.policy is wanted.policy
+            and ours.tables is wanted.tables
+            and ours.activations == wanted.activations
+            and [a.id for a in ours.activations] == [a.id for a in wanted.activations]
+            and ours.may_arm == wanted.may_arm
+        )
+
+
+def prepare(
+    wanted: Wanted, state: KernelState, now_ns: int, *, loaded: Mapping[str, Stage]
+) -> Prepared | None:
+    """The change to what will be wanted, from a kernel read just now; None when there is nothing to
+    prepare, or when it takes the ordinary way to say what is wrong.
+    """
+    desired, violations = _checked(wanted, _armable(wanted, state), state)
+    if violations:
+        return None
+    try:
+        change = diff(desired, state, now_ns, loaded=loaded)
+    except KernelError:
+        return None
+    return Prepared(wanted, desired, change) if change is not None else None
+
+
 def reconcile(
     wanted: Wanted,
     kernel: Kernel,
@@ -79,8 +128,12 @@ def reconcile(
     loaded: Mapping[str, Stage],
     retire: frozenset[str] = frozenset(),
     distrust: bool = False,
+    prepared: Prepared | None = None,
 ) -> Outcome:
     """Brings the kernel to what is wanted. `settled` is what it held after the last success.
+
+    A change that was `prepared` for this very wish is committed first, before anything is read; if
+    the kernel has moved on meanwhile, it refuses that and the ordinary way is taken.
 
     With `distrust` the registered maps are loaded anew, whatever the ledger says of them: somebody
     else has touched elements, and a lost one would have guard hold back registered traffic.
@@ -92,6 +145,13 @@ def reconcile(
     desired = Ruleset()
     violations: tuple[str, ...] = ()
     active: tuple[Activation, ...] = ()
+    if prepared is not None and prepared.is_for(wanted) and not distrust:
+        try:
+            kernel.commit(prepared.change, now_ns())
+            done += prepared.change.operations
+        except KernelError as caught:
+            # Whatever it was, the next read tells; a fault that stays is met again there.
+            error = caught
     for attempt in range(1, ATTEMPTS + 1):
         try:
             # What is left of a timeout is told as of the read: compare it with that instant.
@@ -139,8 +199,8 @@ def reconcile(
 
 
 def _armable(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
-    """With a clock that nobody keeps right nothing new is armed; what is armed stays so."""
-    if wanted.clock_trusted:
+    """Where nothing new may be armed, what is armed stays so."""
+    if wanted.may_arm:
         return wanted.activations
     armed = {name for name, s in state.sets.items() if s.kind == "armed" and s.elements}
     return tuple(a for a in wanted.activations if ArmingSet(a.id, 0, None).name in armed)

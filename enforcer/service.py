@@ -18,9 +18,9 @@ from typing import Any
 
 from enforcer import __version__, log
 from enforcer.clock import SystemClock, Timer
-from enforcer.closures import write_closures
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
+from enforcer.desk import Desk
 from enforcer.errors import PolicyError
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
@@ -78,6 +78,7 @@ class Service:
         self._daemon, self._monitor, self._control = daemon, monitor, control
         self._signals, self._places = signals, places
         self._clock = SystemClock()
+        self._desk = Desk(daemon, places.state_dir, self._clock)
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
         self.metrics = Metrics(lambda: self._snapshot, daemon.totals.now)
@@ -87,6 +88,7 @@ class Service:
     # --- steps -------------------------------------------------------------------------------
 
     def step(self, cause: str) -> Outcome:
+        self._desk.lapse()
         return self._account(cause, self._daemon.step)
 
     def _account(self, cause: str, act: Callable[[], Outcome]) -> Outcome:
@@ -103,7 +105,9 @@ class Service:
         for violation in outcome.violations:
             log.error("promise_violation", violation=violation, done="all windows disarmed")
         if outcome.waiting:
-            self._say_once("clock_unsynchronised", waiting=",".join(outcome.waiting))
+            known = self._daemon.orders.readable
+            why = "clock_unsynchronised" if known else "orders_unreadable"
+            self._say_once(why, waiting=",".join(outcome.waiting))
         if outcome.error is not None and cause == "start":
             # The daemon ends with this very sentence.
             return
@@ -214,28 +218,21 @@ class Service:
         if verb == "reload":
             log.info("reload_asked", by=who)
             return {"error": self._reload(who)}
-        if verb == "disarm":
-            return self._disarm(who)
         if verb == "compare":
             return self._compare(request)
-        return {"error": f"unknown verb {verb!r}"}
-
-    def _disarm(self, who: str) -> Answer:
-        closed = self._daemon.close_active(who)
-        log.warning("disarmed", by=who, windows=",".join(sorted(c.window for c in closed)))
-        problem = None
-        try:
-            write_closures(self._places.state_dir, self._daemon.closures)
-        except OSError as error:
-            problem = (
-                f"{self._places.state_dir}: {error.strerror}; after a restart they would open again"
-            )
-            log.error("closures_not_saved", error=problem)
-        outcome = self.step("disarm")
-        if outcome.error is not None:
-            return {"error": str(outcome.error)}
-        windows = sorted(c.window for c in closed)
-        return {"error": None, "closed": windows, "warning": problem}
+        if verb == "declared" and (refused := self._reload(who)) is not None:
+            return {"error": refused}
+        answer = self._desk.serve(request, who)
+        if answer is None:
+            return {"error": f"unknown verb {verb!r}"}
+        if answer["error"] is not None:
+            log.warning("refused", verb=verb, by=who, error=answer["error"])
+            return answer
+        log.warning(verb, by=who, windows=",".join(answer["windows"]))
+        outcome = self.step(verb)
+        problem = str(outcome.error) if outcome.error else None
+        armed = list(outcome.armed)
+        return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
 
     def _compare(self, request: dict[str, Any]) -> Answer:
         """How many prefixes would come and go if the files were loaded as they are now."""

@@ -14,12 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
-        config = load_configuration(args.config, SystemClock().now())
+        config = load_configuration(args.config, SystemClock().now(), orders())
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":

@@ -89,23 +89,20 @@ def _remember(args: argparse.Namespace) -> tuple[list[str], str | None]:
     """Notes the occurrences that are on, so that a daemon started later leaves them closed; their
     windows, and what went wrong.
     """
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders, state_dir
     from enforcer.clock import SystemClock
-    from enforcer.closures import closures_of, read_closures, write_closures
-    from enforcer.schedule.timeline import active
+    from enforcer.decisions import close_all, keep
+    from enforcer.schedule.agenda import on_at
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
-    later = "a daemon started now would arm them again: edit their windows first"
+    before = orders()
     try:
         policy, _ = load_policy(args.config)
-        before = frozenset(c for c in read_closures(state_dir()) if c.ends_at > now)
-        closed = closures_of(active(policy, now), getpass.getuser())
-        if closed - before:
-            write_closures(state_dir(), before | closed)
     except PolicyError:
+        later = "a daemon started now would arm them again: edit their windows first"
         fact = f"{args.config} is refused, so the windows that are on are not noted"
         return [], f"{fact}; {later}"
-    except (OSError, ValueError) as error:
-        return [], f"{state_dir()}: {error}; {later}"
-    return [c.window for c in closed], None
+    on = on_at(policy, before, now)
+    decision = close_all(before, now, on, getpass.getuser())
+    return [e.activation.id for e in on], keep(state_dir(), before, decision)

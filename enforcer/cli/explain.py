@@ -61,13 +61,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.main import usage_error
-    from enforcer.cli.places import closures
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
-    from enforcer.closures import is_closed
     from enforcer.lookup.planner import plan
     from enforcer.lookup.tree import RadixTree
     from enforcer.ruleset.verdict import Flow, terms_of, verdict
-    from enforcer.schedule.timeline import active
+    from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
     source: Prefix = args.address
@@ -77,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
     config = load_configuration(args.config)
     now = SystemClock().now()
     at = args.at or now
-    closed = closures()
+    standing = orders()
 
-    def on(instant: datetime) -> list[Activation]:
-        return [a for a in active(config.policy, instant) if not is_closed(a, closed)]
+    def on(instant: datetime) -> tuple[Activation, ...]:
+        return armed_at(config.policy, standing, instant)
 
     activations = on(at)
     tree = RadixTree.build(config.registry, at.date())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from enforcer.closures import Closure
+    from enforcer.schedule.orders import Orders
 
 
 def state_dir() -> Path:
@@ -21,18 +21,20 @@ def run_dir() -> Path:
     return Path(os.environ.get("ENFORCER_RUN_DIR", "/run/enforcer"))
 
 
-def closures() -> frozenset[Closure]:
-    """The occurrences that were closed early. When that note cannot be read it is said on standard
-    error, because then closed windows look as if they were on.
+def orders() -> Orders:
+    """The standing orders. When they cannot be read it is said on standard error, because then
+    closed windows look as if they were on, and confirmed ones as if they were not.
     """
-    from enforcer.closures import FILE, read_closures
+    from enforcer.schedule.orders import Orders
+    from enforcer.standing import FILE, read_orders
 
     try:
-        return read_closures(state_dir())
+        return read_orders(state_dir())
     except (OSError, ValueError) as error:
         fact = error.strerror if isinstance(error, OSError) else f"spoilt ({error})"
         print(
-            f"{state_dir() / FILE}: {fact}; windows closed early are told as if they were not",
+            f"{state_dir() / FILE}: {fact}; windows closed or confirmed are told as if they were "
+            "not",
             file=sys.stderr,
         )
-        return frozenset()
+        return Orders(readable=False)

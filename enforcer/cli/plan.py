@@ -46,9 +46,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import closures
+    from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
-    from enforcer.closures import is_closed
     from enforcer.kernel.nft import NftKernel
     from enforcer.lookup.planner import explain_plan, plan
     from enforcer.lookup.tree import RadixTree
@@ -56,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.ruleset import promises, render
     from enforcer.ruleset.compiler import compile_ruleset, epoch_ns
     from enforcer.ruleset.diff import diff
-    from enforcer.schedule.timeline import active
+    from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
     config = load_configuration(args.config)
@@ -67,8 +66,7 @@ def run(args: argparse.Namespace) -> int:
         lines = explain_plan(tables, policy.registry.kernel_memory_bytes)
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))
         return 0
-    closed = closures()
-    activations = tuple(a for a in active(policy, at) if not is_closed(a, closed))
+    activations = armed_at(policy, orders(), at)
     kernel = NftKernel()
     try:
         seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)

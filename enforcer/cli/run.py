@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from enforcer.errors import KernelError
 
 if TYPE_CHECKING:
-    from enforcer.closures import Closure
     from enforcer.control import ControlSocket
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
@@ -45,6 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     """Everything that a step needs, then the first step. `opened` closes it again, last first."""
+    from enforcer import log
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.daemon import Daemon
@@ -53,18 +53,23 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     from enforcer.observe.totals import Totals
     from enforcer.service import HushedKernel, Places, Service
     from enforcer.sources.load import load_configuration
+    from enforcer.standing import read_or_none_new
 
+    clock = SystemClock()
+    orders, spoilt = read_or_none_new(state_dir())
+    if spoilt is not None:
+        log.error("orders_unreadable", error=spoilt)
     # The configuration first: what is wrong with it is said even where rights are missing too.
-    first: list[Configuration] = [load_configuration(config, SystemClock().now())]
+    first: list[Configuration] = [load_configuration(config, clock.now(), orders)]
     scraped = opened.enter_context(closing(NftKernel()))
     monitor = opened.enter_context(closing(Monitor()))
     kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))
     daemon = Daemon(
-        lambda: first.pop() if first else load_configuration(config, SystemClock().now()),
+        lambda under: first.pop() if first else load_configuration(config, clock.now(), under),
         kernel,
-        SystemClock(),
+        clock,
         Totals(scraped.counters),
-        _closures(state_dir()),
+        orders,
     )
     policy = daemon.config.policy
     before = kernel.read()
@@ -141,20 +146,3 @@ def _serve_metrics(address: MetricsAddress, service: Service, opened: ExitStack)
         ) from error
     opened.callback(server.server_close)
     opened.callback(server.shutdown)
-
-
-def _closures(directory: Path) -> frozenset[Closure]:
-    from enforcer import log
-    from enforcer.closures import FILE, read_closures
-
-    try:
-        return read_closures(directory)
-    except (OSError, ValueError) as error:
-        # Fail open the other way round: an unreadable note may reopen a window, and is said.
-        log.error(
-            "closures_unreadable",
-            file=str(directory / FILE),
-            error=str(error),
-            remedy="windows closed early may open again: disarm them anew, or delete the file",
-        )
-        return frozenset()

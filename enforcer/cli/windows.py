@@ -44,21 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import closures
+    from enforcer.cli.places import orders
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
-    from enforcer.daemon import occurrence_state
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
-    from enforcer.schedule.timeline import coming
+    from enforcer.schedule.agenda import entries
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
     policy, _ = load_policy(args.config, now=now)
     after = args.after or now
     before = after + timedelta(days=args.days)
-    closed = closures()
-    found = [Occurrence(a, occurrence_state(a, now, closed)) for a in coming(policy, after, before)]
+    found = [Occurrence.of(e, now) for e in entries(policy, orders(), after, before)]
     if args.format == "json":
         print_json(window_views(found))
     elif args.format == "ics":

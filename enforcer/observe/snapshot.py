@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
 from enforcer.policy.model import Activation, Policy
 from enforcer.policy.prefix import Family
-
-State = Literal["past", "armed", "next", "provisional", "closed"]
+from enforcer.schedule.agenda import Entry, State
 
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One occurrence of a window and what became of it."""
+    """One occurrence of a window and what became of it. `confirm_by`: on trial until then."""
 
     activation: Activation
     state: State
+    confirm_by: datetime | None = None
+
+    @classmethod
+    def of(cls, entry: Entry, now: datetime) -> Occurrence:
+        return cls(entry.activation, entry.state(now), entry.order.until if entry.order else None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
             "timezone": o.activation.window.zone_name,
             "starts_at_local": _local(o.activation.starts_at, o.activation.window.zone),
             "ends_at_local": _local(o.activation.ends_at, o.activation.window.zone),
+            **({"confirm_by": utc_text(o.confirm_by)} if o.confirm_by else {}),
         }
         for o in occurrences
     ]

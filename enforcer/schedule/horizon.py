@@ -10,26 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 from enforcer.errors import Problem
 from enforcer.policy import limits
 from enforcer.policy.forms import hours
-from enforcer.policy.model import Calendar, Estate, Hijri, Once, Recurring, Window
+from enforcer.policy.model import Activation, Calendar, Estate, Hijri, Once, Recurring, Window
 from enforcer.policy.windows import Placed
 from enforcer.policy.words import shown
 from enforcer.policy.zones import read
+from enforcer.schedule.orders import Orders, counted
 from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
 from enforcer.schedule.together import Armed, check_together
 
 HORIZON = timedelta(days=2 * 366)
+NO_ORDERS = Orders()
 # Where no window names a date (Hijri windows come every year) and no clock was given.
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 def check_schedule(
-    placed: Sequence[Placed], estates: Sequence[Estate], now: datetime | None = None
+    placed: Sequence[Placed],
+    estates: Sequence[Estate],
+    now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
 ) -> list[Problem]:
-    """Every problem of windows as instants, over the horizon."""
+    """Every problem of windows as instants, over the horizon, provisional ones as confirmed."""
     after, before = horizon((one.window for one in placed), now)
     problems: list[Problem] = []
     armed: list[Armed] = []
@@ -41,8 +47,9 @@ def check_schedule(
         problems += _unclear(one, told)
         problems += _overlapping(one, own)
         problems += _too_long(one, own)
-        if not one.window.provisional:
-            armed += (Armed(span.starts_at, span.ends_at, index, one) for span in own)
+        opening = _opening(one, own, orders)
+        problems += _moved_together(one, opening)
+        armed += (Armed(a.starts_at, a.ends_at, index, one) for a in opening)
     armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
     return problems + check_together(armed, estates)
 
@@ -124,6 +131,23 @@ def _overlap(one: Placed, first: Span, second: Span) -> Problem:
     fact = f"the occurrence of {first.starts_at:%Y-%m-%dT%H:%MZ} lasts {hours(lasts)}"
     remedy = "shorten it, or recur less often"
     return one.problem(f"{fact}, and the next begins {hours(apart)} later; {remedy}", "duration")
+
+
+def _opening(one: Placed, own: Iterable[Span], orders: Orders) -> list[Activation]:
+    """The occurrences that open or opened, as the ceilings count them, in order."""
+    declared = (Activation(span.starts_at, span.ends_at, one.window) for span in own)
+    every = (counted(d, orders.about(d) if orders.every else None) for d in declared)
+    return sorted(a for a in every if a is not None)
+
+
+def _moved_together(one: Placed, opening: Sequence[Activation]) -> Iterator[Problem]:
+    """A shift may not push an occurrence onto another of the same window."""
+    for first, second in pairwise(opening):
+        if one.window.provisional and second.starts_at < first.ends_at:
+            fact = f"the occurrence confirmed for {second.starts_at:%Y-%m-%dT%H:%MZ} begins before"
+            ends = f"the one of {first.starts_at:%Y-%m-%dT%H:%MZ} ends"
+            yield one.problem(f"{fact} {ends}; shift it otherwise, or close one of them")
+            return
 
 
 def _too_long(one: Placed, own: Iterable[Span]) -> Iterator[Problem]:

@@ -14,7 +14,8 @@ from enforcer.errors import PolicyError
 from enforcer.policy.load import no_calendars, read_documents
 from enforcer.policy.model import Policy
 from enforcer.policy.zones import Zones
-from enforcer.schedule.horizon import check_schedule
+from enforcer.schedule.horizon import NO_ORDERS, check_schedule
+from enforcer.schedule.orders import Orders
 
 
 def load(
@@ -23,6 +24,7 @@ def load(
     zones: Zones,
     read_calendar: Callable[[str], bytes] = no_calendars,
     now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
 ) -> Policy:
     """The policy of `documents` (file name → bytes), of which `main` is `enforcer.yaml`.
 
@@ -31,7 +33,7 @@ def load(
     window names on, so that the answer is the same on every day. Raises PolicyError.
     """
     draft = read_documents(documents, main, zones, read_calendar)
-    problems = [*draft.problems, *check_schedule(draft.placed, draft.estates, now)]
+    problems = [*draft.problems, *check_schedule(draft.placed, draft.estates, now, orders)]
     if problems or draft.policy is None:
         raise PolicyError(sorted(set(problems)))
     return draft.policy

@@ -11,17 +11,20 @@ import os
 import posixpath
 import stat
 import zoneinfo
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.model import Policy
 from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones
+from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.load import load
+from enforcer.schedule.orders import Orders
 
 YAML_BYTES = 64 * 1024**2
 CALENDAR_BYTES = 16 * 1024**2
@@ -68,16 +71,22 @@ def read_registry(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
 
 
 def load_policy(
-    config_path: Path, zones: Zones = ZONES, now: datetime | None = None
+    config_path: Path,
+    zones: Zones = ZONES,
+    now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
+    more: Mapping[str, bytes] = MappingProxyType({}),
 ) -> tuple[Policy, dict[str, bytes]]:
     """The policy at `config_path`, and the bytes of the registry files it names, by name.
 
-    With `now`, windows are looked at from then on (`schedule.load`). Raises PolicyError with every
+    With `now`, windows are looked at from then on, under `orders` (`schedule.load`). `more` are
+    windows files that are not on the disk yet, by name. Raises PolicyError with every
     problem of the configuration or, when it has none, of the registry files that cannot be read.
     """
     documents = read(config_path)
     read_calendar = partial(_read_calendar, documents.folder)
-    policy = load(documents.files, documents.main, zones, read_calendar, now)
+    files = {**documents.files, **more}
+    policy = load(files, documents.main, zones, read_calendar, now, orders)
     return policy, read_registry(documents.folder, policy.registry.files)
 
 

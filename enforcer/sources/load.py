@@ -9,6 +9,8 @@ from pathlib import Path
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.model import Policy
 from enforcer.policy.registry import Registry, merge, parse_registry
+from enforcer.schedule.horizon import NO_ORDERS
+from enforcer.schedule.orders import Orders
 from enforcer.sources.files import load_policy
 
 
@@ -18,11 +20,13 @@ class Configuration:
     registry: Registry
 
 
-def load_configuration(config: Path, now: datetime | None = None) -> Configuration:
-    """`now` as in `load_policy`. Raises PolicyError with every problem of every file; then nothing
-    of it is used.
+def load_configuration(
+    config: Path, now: datetime | None = None, orders: Orders = NO_ORDERS
+) -> Configuration:
+    """`now` and `orders` as in `load_policy`. Raises PolicyError with every problem of every file;
+    then nothing of it is used.
     """
-    policy, files = load_policy(config, now=now)
+    policy, files = load_policy(config, now=now, orders=orders)
     registries: list[Registry] = []
     problems: list[Problem] = []
     count = 0

@@ -12,12 +12,12 @@ import pytest
 
 from enforcer.cli.main import main
 from enforcer.clock import SystemClock
-from enforcer.closures import read_closures
 from enforcer.daemon import Daemon
 from enforcer.kernel.fake import FakeKernel
 from enforcer.observe.totals import Totals
 from enforcer.ruleset.transaction import Kernel
 from enforcer.sources.load import load_configuration
+from enforcer.standing import read_orders
 
 MAIN = """\
 version: 1
@@ -102,10 +102,14 @@ class Place:
         return Said(code, captured.out, captured.err)
 
     def daemon(self, kernel: Kernel) -> Daemon:
-        closures = read_closures(self.state_dir)
+        orders = read_orders(self.state_dir)
         totals = Totals(kernel.counters)
         return Daemon(
-            lambda: load_configuration(self.config), kernel, SystemClock(), totals, closures
+            lambda under: load_configuration(self.config, orders=under),
+            kernel,
+            SystemClock(),
+            totals,
+            orders,
         )
 
 

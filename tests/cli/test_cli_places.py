@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.cli import places
+from enforcer.schedule.orders import Orders
 
 
 def test_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -19,14 +20,14 @@ def test_directories(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     assert (places.state_dir(), places.run_dir()) == (tmp_path / "state", tmp_path / "run")
 
 
-def test_a_spoilt_note_of_closures_is_none_and_is_said(
+def test_spoilt_orders_are_none_and_are_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("ENFORCER_STATE_DIR", str(tmp_path))
-    assert places.closures() == frozenset()
+    assert places.orders() == Orders()
     assert capsys.readouterr().err == ""
-    (tmp_path / "closed.json").write_text("{")
-    assert places.closures() == frozenset()
+    (tmp_path / "orders.json").write_text("{")
+    assert places.orders() == Orders(readable=False)
     said = capsys.readouterr().err
-    assert said.startswith(f"{tmp_path}/closed.json: spoilt (")
-    assert said.endswith("windows closed early are told as if they were not\n")
+    assert said.startswith(f"{tmp_path}/orders.json: spoilt (")
+    assert said.endswith("windows closed or confirmed are told as if they were not\n")

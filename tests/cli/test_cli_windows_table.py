@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from enforcer.closures import Closure, write_closures
+from enforcer.schedule.orders import Order, Orders
+from enforcer.standing import write_orders
 from tests.cli.cli_worlds import Place, window_text
 
 
@@ -56,7 +57,8 @@ def test_windows_are_told_in_their_zone_and_in_utc(place: Place) -> None:
 
 def test_a_window_closed_early_is_told_as_closed(place: Place) -> None:
     hour = timedelta(hours=1)
-    write_closures(place.state_dir, [Closure("ddos", place.now - hour, place.now + hour)])
+    closed = Order("ddos", place.now - hour, place.now + hour, "closed")
+    write_orders(place.state_dir, Orders().given([closed]))
     (ddos,) = place.run("windows", "--format", "json").json
     assert ddos["state"] == "closed"
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from enforcer.closures import read_closures
 from enforcer.kernel.fake import FakeKernel
 from enforcer.ruleset.transaction import KernelState
+from enforcer.standing import read_orders
 from tests.cli.cli_worlds import Place
 
 
@@ -21,7 +21,7 @@ def test_everything_is_out_and_a_new_daemon_leaves_it_out(place: Place, kernel: 
         "everything of enforcer is out of the kernel",
     ]
     assert empty(kernel.read())
-    assert [c.window for c in read_closures(place.state_dir)] == ["ddos"]
+    assert [o.window for o in read_orders(place.state_dir).every] == ["ddos"]
     outcome = place.daemon(kernel).step()
     assert outcome.armed == ()
     assert not any(c.hook for c in kernel.read().chains.values())
@@ -30,10 +30,10 @@ def test_everything_is_out_and_a_new_daemon_leaves_it_out(place: Place, kernel: 
 def test_it_is_safe_to_repeat(place: Place, kernel: FakeKernel) -> None:
     place.daemon(kernel).step()
     place.run("disarm")
-    before = read_closures(place.state_dir)
+    before = read_orders(place.state_dir)
     said = place.run("disarm", "--format", "json")
-    assert said.json == {"error": None, "daemon": False, "closed": ["ddos"], "warning": None}
-    assert read_closures(place.state_dir) == before
+    assert said.json == {"error": None, "daemon": False, "closed": [], "warning": None}
+    assert read_orders(place.state_dir) == before
     assert "nothing was armed" in place.run("disarm").out
 
 

@@ -10,6 +10,7 @@ from enforcer.observe.totals import Totals
 from enforcer.policy.registry import parse_registry
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.schedule.load import load
+from enforcer.schedule.orders import Orders
 from enforcer.sources.files import ZONES
 from enforcer.sources.load import Configuration
 
@@ -71,20 +72,20 @@ class World:
         self.kernel = FakeKernel(self.clock.now_ns, ["lo", "wan0", "lan0"])
         self.daemon = self.start()
 
-    def configuration(self) -> Configuration:
+    def configuration(self, orders: Orders = Orders()) -> Configuration:  # noqa: B008 - a value
         documents = {
             "enforcer.yaml": self.main.encode(),
             "windows.d/w.yaml": self.windows.encode(),
         }
-        policy = load(documents, "enforcer.yaml", ZONES)
+        policy = load(documents, "enforcer.yaml", ZONES, orders=orders)
         return Configuration(
             policy, parse_registry("registry.csv", self.registry.encode(), policy.categories)
         )
 
-    def start(self) -> Daemon:
+    def start(self, orders: Orders = Orders()) -> Daemon:  # noqa: B008 - a value
         """A fresh daemon over the same kernel, as after a crash."""
         totals = Totals(self.kernel.counters)
-        self.daemon = Daemon(self.configuration, self.kernel, self.clock, totals)
+        self.daemon = Daemon(self.configuration, self.kernel, self.clock, totals, orders)
         return self.daemon
 
     def step_at(self, now: datetime) -> Daemon:

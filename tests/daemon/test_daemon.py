@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from daemon_worlds import AFTER, BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, WINDOWS, World
 
+from enforcer.decisions import close_all
 from enforcer.kernel.fake_table import FakeTable
 from enforcer.policy.model import Activation
 from enforcer.ruleset import transaction as t
@@ -271,9 +272,10 @@ def test_registrations_come_and_go_at_midnight_utc() -> None:
 def test_a_disarmed_window_does_not_open_again_before_its_end() -> None:
     world = World()
     world.step_at(INSIDE)
-    closed = world.daemon.close_active("noc")
+    decision = close_all(world.daemon.orders, INSIDE, world.daemon.on(), "noc")
+    world.daemon.orders = decision.orders
     world.step_at(INSIDE)
-    assert {c.window for c in closed} == {"ddos"}
+    assert [o.window for o in decision.orders.every] == ["ddos"]
     assert world.hooked() == set()
     world.step_at(INSIDE + timedelta(hours=1))
     assert world.hooked() == set()

@@ -1,0 +1,56 @@
+"""`enforcer confirm`: a provisional window may open, or one declared on trial may stay."""
+
+from __future__ import annotations
+
+import argparse
+
+from enforcer.cli.deciding import (
+    UnreachableError,
+    ask_daemon,
+    decide_here,
+    iso,
+    let_values_be_negative,
+    seconds,
+    show,
+    signed_span,
+)
+from enforcer.cli.main import EXIT_FAILED
+from enforcer.cli.terminal import instant
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    let_values_be_negative(parser)
+    parser.add_argument("id", metavar="ID", help="the window")
+    parser.add_argument(
+        "--shift",
+        type=signed_span,
+        metavar="SPAN",
+        help="move the occurrence, like 1d or -1d (default: where it is declared)",
+    )
+    parser.add_argument(
+        "--at",
+        type=instant,
+        metavar="T",
+        help="the first occurrence from then on (default: the first that is not over)",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    import sys
+
+    from enforcer import decisions
+
+    shift_s = seconds(args.shift)
+    try:
+        answer = ask_daemon("confirm", id=args.id, shift_s=shift_s, at=iso(args.at))
+    except UnreachableError as error:
+        print(f"enforcer: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    if answer is None:
+        answer = decide_here(
+            args,
+            lambda policy, orders, now, who: decisions.confirm(
+                policy, orders, now, args.id, who, args.shift, args.at
+            ),
+        )
+    return show(args, answer, "confirmed")

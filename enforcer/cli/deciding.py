@@ -1,0 +1,128 @@
+"""What `confirm`, `close` and `declare` share: the daemon decides when there is one; otherwise the
+decision is written here, and the daemon acts by it when it runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import re
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from enforcer.cli.main import EXIT_FAILED
+from enforcer.cli.terminal import Painter, print_json
+
+if TYPE_CHECKING:
+    from enforcer.decisions import Decision
+    from enforcer.policy.model import Policy
+    from enforcer.schedule.orders import Orders
+
+Answer = dict[str, Any]
+Decide = Callable[["Policy", "Orders", datetime, str], "Decision"]
+
+
+class UnreachableError(Exception):
+    """There may be a daemon, but it does not answer, or not to this user."""
+
+
+NO_DAEMON = "no daemon runs; it acts by this when it does"
+
+
+def ask_daemon(verb: str, **arguments: object) -> Answer | None:
+    """The daemon's answer; None when there is none. Raises UnreachableError when there may be one:
+    what is written behind its back, it would undo.
+    """
+    from enforcer.cli.places import run_dir
+    from enforcer.control import DeniedError, NoDaemonError, ask
+
+    try:
+        return ask(run_dir(), verb, **arguments)
+    except NoDaemonError as error:
+        if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            return None
+        raise UnreachableError(f"{error}; {error.remedy}") from error
+    except DeniedError as error:
+        raise UnreachableError(str(error)) from error
+
+
+def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
+    """Takes a decision without a daemon: the same words, the same ceilings, disk and record."""
+    from enforcer.cli.places import orders, state_dir
+    from enforcer.clock import SystemClock
+    from enforcer.decisions import RefusedError, keep
+    from enforcer.observe.snapshot import Occurrence
+    from enforcer.observe.views import window_views
+    from enforcer.sources.files import load_policy
+
+    now, before = SystemClock().now(), orders()
+    policy, _ = load_policy(args.config, now=now, orders=before)
+    try:
+        decision = decide(policy, before, now, getpass.getuser())
+        warning = keep(state_dir(), before, decision)
+    except RefusedError as refused:
+        return {"error": str(refused), "daemon": False}
+    entry = decision.entry
+    view = window_views([Occurrence.of(entry, now)])[0] if entry else None
+    warning = f"{warning}; {NO_DAEMON}" if warning else NO_DAEMON
+    return {"error": None, "warning": warning, "occurrence": view, "daemon": False}
+
+
+def show(args: argparse.Namespace, answer: Answer, done: str) -> int:
+    """Prints an answer; `done` says what was done. The exit code."""
+    if args.format == "json":
+        print_json(answer)
+        return EXIT_FAILED if answer["error"] else 0
+    if answer["error"]:
+        print(f"enforcer: {answer['error']}", file=sys.stderr)
+        return EXIT_FAILED
+    paint = Painter(args, sys.stdout)
+    occurrence = answer.get("occurrence")
+    if occurrence:
+        span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
+        print(f"{done} {paint(occurrence['id'], 'bold')}: {occurrence['state']}, {span}")
+        if occurrence.get("confirm_by") and occurrence["state"] != "closed":
+            print(
+                f"it ends at {occurrence['confirm_by']} unless you say: "
+                f"enforcer confirm {occurrence['id']}"
+            )
+    if "armed" in answer:
+        print("armed now: " + (paint(", ".join(answer["armed"]), "green") or "nothing"))
+    if answer.get("waiting"):
+        waiting = ", ".join(answer["waiting"])
+        print(f"waiting: {waiting}: nothing new is armed, `enforcer status` says why")
+    if answer.get("warning"):
+        print(answer["warning"], file=sys.stderr)
+    return 0
+
+
+def span(text: str) -> timedelta:
+    """`90s`, `5m`, `2h`, `1d`."""
+    from enforcer.policy.times import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def signed_span(text: str) -> timedelta:
+    """`1d`, `+1d`, `-1d`; `0` for none."""
+    if text in ("0", "0d"):
+        return timedelta()
+    return -span(text[1:]) if text.startswith("-") else span(text.removeprefix("+"))
+
+
+def let_values_be_negative(parser: argparse.ArgumentParser) -> None:
+    """argparse takes `-1d` for an option, unless it looks like a negative number to it."""
+    parser._negative_number_matcher = re.compile(r"^-\d+[dhms].*$")
+
+
+def seconds(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())
+
+
+def iso(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()

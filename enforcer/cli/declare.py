@@ -1,0 +1,182 @@
+"""`enforcer declare`: writes a windows file, but only one that the whole configuration accepts, and
+has the daemon load it. A refused one leaves no file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import os
+import socket
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from enforcer.cli.deciding import (
+    Answer,
+    UnreachableError,
+    ask_daemon,
+    decide_here,
+    seconds,
+    show,
+    span,
+)
+from enforcer.cli.main import EXIT_FAILED, EXIT_USAGE
+from enforcer.cli.terminal import instant, print_json
+
+if TYPE_CHECKING:
+    from enforcer.cli.declaring import Declaration
+    from enforcer.policy.model import Policy
+    from enforcer.schedule.orders import Orders
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--for", dest="lasts", required=True, metavar="SPAN", help="how long, like 90m or 2h"
+    )
+    parser.add_argument("--start", type=instant, metavar="T", help="when it opens (default now)")
+    parser.add_argument(
+        "--measure",
+        action="append",
+        required=True,
+        metavar="M",
+        help="guard=ESTATE, mark=0x51, mark=0x51,cs5 or reserve=LINK:40%%; may be repeated",
+    )
+    parser.add_argument("--reason", required=True, metavar="TEXT", help="why, for the record")
+    parser.add_argument("--reference", required=True, metavar="TEXT", help="ticket or order")
+    parser.add_argument("--declared-by", metavar="TEXT", help="who answers for it (default: you)")
+    parser.add_argument("--id", metavar="ID", help="the window's id (default: by its opening)")
+    parser.add_argument("--stage", action="store_true", help="guard counts and holds back nothing")
+    parser.add_argument("--lease", choices=("gateway", "until-end"), default="gateway")
+    parser.add_argument(
+        "--confirm-within",
+        type=span,
+        metavar="SPAN",
+        help="close by itself so long after opening unless `enforcer confirm ID` comes",
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check and print it; write nothing")
+
+
+def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.declaring import free_id, whole_seconds, windows_file
+    from enforcer.cli.places import orders
+    from enforcer.clock import SystemClock
+    from enforcer.sources.files import WINDOWS_FOLDER, load_policy
+
+    now, standing = SystemClock().now(), orders()
+    starts_at = whole_seconds(args.start or now)
+    present, _ = load_policy(args.config, now=now, orders=standing)
+    window_id = args.id or free_id(starts_at, [w.id for w in present.windows])
+    declared = _declaration(args, window_id, starts_at)
+    try:
+        text = windows_file(declared)
+    except ValueError as error:
+        print(f"enforcer declare: --measure: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    # As the id will be a file's name: what `policy` would refuse must not become a path first.
+    safe = "".join(c for c in window_id if c.isascii() and (c.isalnum() or c in "_-"))
+    name = f"{WINDOWS_FOLDER}/{safe or 'window'}.yaml"
+    path = args.config.parent / name
+    if path.exists():
+        print(f"enforcer: {path} exists; choose another --id, or remove it", file=sys.stderr)
+        return EXIT_FAILED
+    policy, _ = load_policy(args.config, now=now, orders=standing, more={name: text.encode()})
+    if (refused := _refused_trial(args, policy, standing, now, window_id)) is not None:
+        print(f"enforcer: {refused}", file=sys.stderr)
+        return EXIT_FAILED
+    if args.dry_run:
+        shown = {"error": None, "file": str(path), "text": text}
+        print_json(shown) if args.format == "json" else print(f"# {path}\n{text}", end="")
+        return 0
+    return _declare(args, path, text, window_id)
+
+
+def _declaration(args: argparse.Namespace, window_id: str, starts_at: datetime) -> Declaration:
+    from enforcer.cli.declaring import Declaration
+
+    # Behind sudo it is the person who counts.
+    person = os.environ.get("SUDO_USER") or getpass.getuser()
+    return Declaration(
+        id=window_id,
+        starts_at=starts_at,
+        lasts=args.lasts,
+        measures=tuple(args.measure),
+        reason=args.reason,
+        reference=args.reference,
+        declared_by=args.declared_by or f"{person}@{socket.gethostname()}",
+        stage=args.stage,
+        until_end=args.lease == "until-end",
+        on_trial=args.confirm_within is not None,
+    )
+
+
+def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) -> int:
+    from enforcer import decisions
+    from enforcer.errors import PolicyError
+
+    try:
+        write_new(path, text)
+    except OSError as error:
+        print(f"enforcer: {path}: {error.strerror}; nothing is declared", file=sys.stderr)
+        return EXIT_FAILED
+    within = args.confirm_within
+    answer: Answer | None
+    try:
+        answer = ask_daemon("declared", id=window_id, within_s=seconds(within))
+        if answer is None:
+            answer = decide_here(
+                args,
+                lambda policy, orders, now, who: decisions.declare(
+                    policy, orders, now, window_id, who, within
+                ),
+            )
+    except (UnreachableError, PolicyError) as error:
+        answer = {"error": str(error)}
+    if answer["error"] and not answer.get("windows"):
+        answer = {**answer, "error": f"{answer['error']}\n{_take_back(path)}"}
+    return show(args, {**answer, "file": str(path)}, "declared")
+
+
+def _take_back(path: Path) -> str:
+    """Removes a refused file, and lets a daemon that has read it forget it."""
+
+    try:
+        path.unlink()
+        ask_daemon("reload")
+    except OSError as error:
+        return f"{path} could not be removed again ({error.strerror}); remove it"
+    except UnreachableError as error:
+        return f"nothing is declared, and {path} is removed again; but {error}"
+    return f"nothing is declared, and {path} is removed again"
+
+
+def write_new(path: Path, text: str) -> None:
+    """Writes a file whole and synced, in the place of none. Raises OSError (EEXIST)."""
+    from enforcer.standing import sync_directory
+
+    path.parent.mkdir(exist_ok=True)
+    # Files that begin with a dot are not read as windows.
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with scratch.open("x", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    sync_directory(path.parent)
+
+
+def _refused_trial(
+    args: argparse.Namespace, policy: Policy, orders: Orders, now: datetime, window_id: str
+) -> str | None:
+    """What would be refused of a trial: its ceilings count as if it were confirmed."""
+    from enforcer.decisions import RefusedError, declare
+
+    try:
+        declare(policy, orders, now, window_id, "", args.confirm_within)
+    except RefusedError as refused:
+        return str(refused)
+    return None

@@ -1,0 +1,266 @@
+"""What people decide about windows, as values: confirm, close, declare on trial.
+
+A policy, the standing orders and `now` come in, with who asks; the orders of after and the lines
+for the record go out, or a `RefusedError` with fact and remedy. Nothing is done here but by `keep`,
+which puts a decision on the disk. The daemon, and the commands without one, decide by the same
+words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+from enforcer.observe.audit import Event, record
+from enforcer.policy.model import Policy, Window
+from enforcer.policy.words import pick, shown
+from enforcer.schedule.agenda import Entry, entry
+from enforcer.schedule.confirming import check_orders
+from enforcer.schedule.orders import Order, Orders, closing, moved
+from enforcer.schedule.spans import END
+from enforcer.schedule.timeline import occurrences
+from enforcer.standing import write_orders
+
+# A moon is seen a day earlier or later; more than a month is another occurrence.
+LONGEST_SHIFT = timedelta(days=30)
+LONGEST_TRIAL = timedelta(hours=24)
+# Further ahead nobody closes or confirms without naming a day.
+_LOOKED_AT = 1000
+
+
+class RefusedError(Exception):
+    """The decision cannot be taken: `fact; remedy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """`orders` are those of after; `entry` the occurrence under them (None: of none in particular).
+
+    `opens` tells whether it lets something be armed: then it must be on disk and on record, or it
+    is not taken. One that ends something is taken in any case.
+    """
+
+    orders: Orders
+    events: tuple[Event, ...]
+    entry: Entry | None
+    opens: bool
+
+
+def confirm(
+    policy: Policy,
+    orders: Orders,
+    now: datetime,
+    window_id: str,
+    by: str,
+    shift: timedelta | None = None,
+    at: datetime | None = None,
+) -> Decision:
+    """Lets a provisional occurrence open, or one on trial stay: the one of `at`, or the first that
+    is not over. `shift` moves it; None leaves it where it is.
+    """
+    window = _window(policy, window_id)
+    _require_readable(orders)
+    if shift is not None and abs(shift) > LONGEST_SHIFT:
+        raise RefusedError(
+            f"a shift of {shift} is over 30 days; confirm another occurrence with --at"
+        )
+    if not window.provisional:
+        raise RefusedError(
+            f"{shown(window_id)} is not provisional and opens by itself; see `windows`"
+        )
+    found = _pick(window, orders, now, at, missed=at is not None)
+    order = found.order
+    moves = shift if shift is not None else (order.shift if order else timedelta())
+    declared = found.declared
+    new = Order(window.id, declared.starts_at, declared.ends_at, "confirmed", by, now, shift=moves)
+    if order == new:
+        return Decision(orders, (), found, opens=True)
+    later = moved(declared, new)
+    if later.ends_at <= now:
+        raise RefusedError(
+            f"it would have ended at {later.ends_at:%Y-%m-%dT%H:%M:%SZ}; shift it less, or "
+            "confirm another occurrence with --at"
+        )
+    after = orders.kept(now).given([new])
+    _require_ceilings(policy, orders, after, now)
+    more: dict[str, str | int | bool | None] = {
+        "starts_at": _text(later.starts_at),
+        "ends_at": _text(later.ends_at),
+    }
+    if moves:
+        more["shift_s"] = int(moves.total_seconds())
+    event = Event(now, "confirmed", by, window.id, window.reference, more)
+    return Decision(after, (event,), entry(declared, after), opens=True)
+
+
+def close(
+    policy: Policy,
+    orders: Orders,
+    now: datetime,
+    window_id: str,
+    by: str,
+    at: datetime | None = None,
+) -> Decision:
+    """Ends the occurrence that is on, or cancels the one of `at`, or the next."""
+    window = _window(policy, window_id)
+    return _closed(orders, now, [_pick(window, orders, now, at)], by, "closed")
+
+
+def close_all(orders: Orders, now: datetime, on: Iterable[Entry], by: str) -> Decision:
+    """`disarm`: ends every occurrence that is on."""
+    return _closed(orders, now, list(on), by, "disarmed")
+
+
+def lapse(policy: Policy, orders: Orders, now: datetime) -> Decision | None:
+    """Turns trials that nobody confirmed in time into closings, for the record."""
+    late = orders.lapsed(now)
+    if not late:
+        return None
+    shut = [Order(o.window, o.starts_at, o.ends_at, "closed", "enforcer", now) for o in late]
+    windows = ((o, policy.window(o.window)) for o in late)
+    events = tuple(
+        Event(now, "lapsed", "enforcer", o.window, w.reference if w else "", {"asked_by": o.by})
+        for o, w in windows
+    )
+    return Decision(orders.kept(now).given(shut), events, None, opens=False)
+
+
+def declare(
+    policy: Policy,
+    orders: Orders,
+    now: datetime,
+    window_id: str,
+    by: str,
+    within: timedelta | None = None,
+) -> Decision:
+    """Puts a window that was just written on the record, and with `within` on trial: it ends so
+    long after its opening unless it is confirmed.
+    """
+    window = _window(policy, window_id)
+    found = _pick(window, orders, now, None)
+    declared = found.declared
+    more: dict[str, str | int | bool | None] = {
+        "starts_at": _text(declared.starts_at),
+        "ends_at": _text(declared.ends_at),
+        "measures": ",".join(window.measure_names),
+        "declared_by": window.declared_by,
+        "reason": window.reason,
+        "stage": window.stage,
+    }
+    after = orders
+    if within is not None:
+        _require_readable(orders)
+        if not timedelta() < within <= LONGEST_TRIAL:
+            raise RefusedError("a time to confirm is over zero and at most 24h; write it like 5m")
+        if not window.provisional:
+            raise RefusedError(f"{shown(window_id)} is not provisional, so nothing would close it")
+        begins = max(declared.starts_at, now)
+        until = (begins + within).replace(microsecond=0)
+        trial = Order(
+            window.id, declared.starts_at, declared.ends_at, "trial", by, now, until=until
+        )
+        after = orders.kept(now).given([trial])
+        _require_ceilings(policy, orders, after, now)
+        more["confirm_by"] = _text(until)
+    event = Event(now, "declared", by, window.id, window.reference, more)
+    return Decision(after, (event,), entry(declared, after), opens=True)
+
+
+def keep(directory: Path, before: Orders, decision: Decision) -> str | None:
+    """Puts a decision on the disk and on the record. What opens something and cannot be kept is a
+    RefusedError, and nothing of it stays; of what ends something the warning is returned.
+    """
+    problem: str | None = None
+    written = False
+    try:
+        if decision.orders != before:
+            write_orders(directory, decision.orders)
+            written = True
+        for event in decision.events:
+            record(directory, event)
+    except OSError as error:
+        problem = f"{directory}: {error.strerror or error}"
+    if problem is None:
+        return None
+    if decision.opens:
+        if written:
+            try:
+                write_orders(directory, before)
+            except OSError:
+                problem += "; orders.json there may hold it all the same: look"
+        raise RefusedError(
+            f"{problem}; what opens a window must be on the record: make room or rights"
+        )
+    if written:
+        return f"{problem}; it is done, but not on the record"
+    return f"{problem}; it is done, but a restart would open it again"
+
+
+# --- the parts -----------------------------------------------------------------------------------
+
+
+def _closed(orders: Orders, now: datetime, found: list[Entry], by: str, what: str) -> Decision:
+    after = orders.kept(now).given(closing(e.declared, by, now) for e in found)
+    events = tuple(
+        Event(
+            now,
+            what,
+            by,
+            e.declared.id,
+            e.declared.window.reference,
+            {"starts_at": _text(e.activation.starts_at), "ends_at": _text(e.activation.ends_at)},
+        )
+        for e in found
+    )
+    one = entry(found[0].declared, after) if found else None
+    return Decision(after, events, one, opens=False)
+
+
+def _window(policy: Policy, window_id: str) -> Window:
+    window = policy.window(window_id)
+    if window is None:
+        ids = [w.id for w in policy.windows]
+        remedy = pick(window_id, ids, "`enforcer windows` lists those there are")
+        raise RefusedError(f"no window is named {shown(window_id)}; {remedy}")
+    return window
+
+
+def _pick(
+    window: Window, orders: Orders, now: datetime, at: datetime | None, *, missed: bool = False
+) -> Entry:
+    """The first occurrence that is neither over nor closed: of all, or of those from `at` on."""
+    # One that was shifted forward may have been declared for a month ago.
+    after = at if at is not None else now - LONGEST_SHIFT
+    looked_at = [entry(o, orders) for o in islice(occurrences(window, after, END), _LOOKED_AT)]
+    for e in looked_at:
+        state = e.state(now)
+        if state not in ("past", "closed") or (missed and state == "past" and not e.opens):
+            return e
+        if at is not None:
+            break
+    if any(e.state(now) == "closed" for e in looked_at):
+        raise RefusedError(
+            f"{shown(window.id)} was closed early and stays so; declare a new window"
+        )
+    raise RefusedError(f"{shown(window.id)} has no occurrence ahead; `enforcer windows` lists them")
+
+
+def _require_readable(orders: Orders) -> None:
+    if not orders.readable:
+        raise RefusedError(
+            "the standing orders of before cannot be read, so nothing new is armed; mend or move "
+            "orders.json in the state directory away, and restart the daemon"
+        )
+
+
+def _require_ceilings(policy: Policy, before: Orders, after: Orders, now: datetime) -> None:
+    problems = check_orders(policy, before, after, now)
+    if problems:
+        raise RefusedError("\n".join(map(str, problems)))
+
+
+def _text(instant: datetime) -> str:
+    return instant.isoformat().replace("+00:00", "Z")

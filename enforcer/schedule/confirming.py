@@ -1,0 +1,32 @@
+"""What a policy in force would break under new orders: the ceilings do not bend to a confirmation.
+
+A policy, the orders of before and after, and `now` come in; the new problems go out, at the places
+where the windows are declared.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from enforcer.errors import Problem
+from enforcer.policy.model import Policy, Window
+from enforcer.policy.places import Document
+from enforcer.policy.windows import Placed
+from enforcer.schedule.horizon import check_schedule
+from enforcer.schedule.orders import Orders
+
+
+def check_orders(policy: Policy, before: Orders, after: Orders, now: datetime) -> list[Problem]:
+    """The problems that `policy` has under `after` and did not have under `before`."""
+    placed = [_placed(window) for window in policy.windows]
+    old = set(check_schedule(placed, policy.estates, now, before))
+    new = check_schedule(placed, policy.estates, now, after)
+    return sorted(problem for problem in set(new) if problem not in old)
+
+
+def _placed(window: Window) -> Placed:
+    """The window at the place that it remembers: a loaded policy has no documents any more."""
+    file, _, rest = window.source.partition(":")
+    line, _, column = rest.partition(":")
+    at = (int(line), int(column)) if line.isdigit() and column.isdigit() else (0, 0)
+    return Placed(window, Document(file, None, {(): at}, {}), ())

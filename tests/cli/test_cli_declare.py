@@ -1,0 +1,340 @@
+"""`declare`, `confirm`, `close`: what they write and refuse, with a daemon and without one."""
+
+from __future__ import annotations
+
+import json
+import select
+import socket
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enforcer.cli.main import main
+from enforcer.clock import SystemClock
+from enforcer.control import Answer, ControlSocket
+from enforcer.daemon import Daemon
+from enforcer.desk import Desk
+from enforcer.kernel.fake import FakeKernel
+from enforcer.observe.totals import Totals
+from enforcer.sources.load import load_configuration
+
+MAIN = """
+version: 1
+gateway: {name: edge-1, uplinks: [wan0], lease: 10m, require_synchronised_clock: false}
+categories: [freelancer]
+registry: {sources: [{file: registry.csv}]}
+estates:
+  concentrators: {prefixes: [203.0.113.0/28], services: [udp/51820, tcp/443]}
+links:
+  wan: {device: wan0, rate: 1gbit}
+"""
+WHY = ("--reason", "attack", "--reference", "NOC-1", "--declared-by", "noc@isp.example")
+GUARD = ("--measure", "guard=concentrators")
+
+
+class Place:
+    """A configuration, a state directory and a run directory, and the command in them."""
+
+    def __init__(self, directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.etc, self.state = directory / "etc", directory / "state"
+        self.run_dir = directory / "run"
+        (self.etc / "windows.d").mkdir(parents=True)
+        (self.etc / "enforcer.yaml").write_text(MAIN)
+        (self.etc / "registry.csv").write_text(
+            "id,prefix,category,valid_from,valid_until,services\nR-1,198.51.100.1/32,freelancer,,,\n"
+        )
+        self._capsys = capsys
+
+    @property
+    def config(self) -> Path:
+        return self.etc / "enforcer.yaml"
+
+    def files(self) -> dict[str, str]:
+        return {p.name: p.read_text() for p in (self.etc / "windows.d").iterdir()}
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, output and error output of `enforcer ARGUMENTS`."""
+        try:
+            code = main([*arguments, "--config", str(self.config)])
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        said = self._capsys.readouterr()
+        return code, said.out, said.err
+
+    def json(self, *arguments: str) -> Any:
+        return json.loads(self(*arguments, "--format", "json")[1])
+
+    def record(self) -> list[dict[str, Any]]:
+        path = self.state / "audit.jsonl"
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+@pytest.fixture
+def enforcer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Place:
+    place = Place(tmp_path, capsys)
+    monkeypatch.setenv("ENFORCER_STATE_DIR", str(place.state))
+    monkeypatch.setenv("ENFORCER_RUN_DIR", str(place.run_dir))
+    return place
+
+
+class Running:
+    """The daemon on a fake kernel, answering at the control socket from a thread of its own."""
+
+    def __init__(self, place: Place) -> None:
+        clock = SystemClock()
+        self.kernel = FakeKernel(clock.now_ns, ["lo", "wan0"])
+        self.daemon = Daemon(
+            lambda orders: load_configuration(place.config, orders=orders),
+            self.kernel,
+            clock,
+            Totals(self.kernel.counters),
+        )
+        self.daemon.step()
+        self._desk = Desk(self.daemon, place.state, clock)
+        self._control = ControlSocket(place.run_dir)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._serve)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        while not self._stop.is_set():
+            if select.select([self._control], [], [], 0.02)[0]:
+                self._control.serve_one(self._handle)
+
+    def _handle(self, request: dict[str, Any], who: str) -> Answer:
+        error = self.daemon.reload() if request["verb"] in ("declared", "reload") else None
+        if error is not None or request["verb"] == "reload":
+            self.daemon.step()
+            return {"error": str(error) if error else None}
+        answer = self._desk.serve(request, who)
+        assert answer is not None
+        return {**answer, "armed": list(self.daemon.step().armed)}
+
+    def armed(self) -> set[str]:
+        sets = self.kernel.read().sets
+        return {
+            n.removeprefix("armed.") for n, s in sets.items() if s.kind == "armed" and s.elements
+        }
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._control.close()
+
+
+@pytest.fixture
+def running(enforcer: Place) -> Iterator[Running]:
+    daemon = Running(enforcer)
+    try:
+        yield daemon
+    finally:
+        daemon.stop()
+
+
+def test_a_window_is_declared_armed_closed_and_on_the_record(
+    enforcer: Place, running: Running
+) -> None:
+    code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos")
+    assert (code, err) == (0, "")
+    assert "declared ddos: armed" in out
+    assert "armed now: ddos" in out
+    assert running.armed() == {"ddos"}
+    assert list(enforcer.files()) == ["ddos.yaml"]
+    code, out, _ = enforcer("close", "ddos")
+    assert code == 0
+    assert "closed ddos: closed" in out
+    assert running.armed() == set()
+    assert [(e["what"], e["window"], e["reference"]) for e in enforcer.record()] == [
+        ("declared", "ddos", "NOC-1"),
+        ("closed", "ddos", "NOC-1"),
+    ]
+    assert all("(pid " in event["who"] for event in enforcer.record())
+    assert [w["state"] for w in enforcer.json("windows")] == ["closed"]
+
+
+def test_a_trial_is_armed_to_its_deadline_and_confirmed_to_its_end(
+    enforcer: Place, running: Running
+) -> None:
+    declared = enforcer.json(
+        "declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos", "--confirm-within", "5m"
+    )
+    assert declared["error"] is None
+    assert declared["armed"] == ["ddos"]
+    view = declared["occurrence"]
+    assert view["ends_at"] == view["confirm_by"]
+    (element,) = {
+        timeout
+        for s in running.kernel.read().sets.values()
+        if s.kind == "armed"
+        for _, timeout, _ in s.elements  # type: ignore[misc, has-type]
+    }
+    assert element <= 5 * 60 * 10**9
+    confirmed = enforcer.json("confirm", "ddos")
+    assert confirmed["error"] is None
+    begins, ends = (datetime.fromisoformat(confirmed["occurrence"][k]) for k in _SPAN)
+    assert ends - begins == timedelta(hours=2)
+    assert running.armed() == {"ddos"}
+
+
+_SPAN = ("starts_at", "ends_at")
+
+
+def test_what_is_written_is_what_was_said(enforcer: Place) -> None:
+    start = datetime(2031, 12, 1, 8, tzinfo=UTC)
+    code, out, _ = enforcer(
+        "declare", "--for", "90m", "--start", start.isoformat(), "--stage", "--lease", "until-end",
+        *GUARD, "--measure", "mark=0x51,cs5", "--measure", "reserve=wan:40%",
+        "--reason", 'a "quoted" reason: #1', *WHY[2:], "--dry-run",
+    )  # fmt: skip
+    assert code == 0
+    assert out.split("\n", 2)[2] == (
+        '- id: "declared-2031-12-01-0800"\n'
+        '  reason: "a \\"quoted\\" reason: #1"\n'
+        '  declared_by: "noc@isp.example"\n'
+        '  reference: "NOC-1"\n'
+        '  start: "2031-12-01T08:00:00Z"\n'
+        '  duration: "90m"\n'
+        "  lease: until-end\n"
+        "  stage: true\n"
+        "  measures:\n"
+        '    guard: {estate: "concentrators"}\n'
+        '    mark: {fwmark: 0x51, dscp: "cs5"}\n'
+        '    reserve: {link: "wan", share: "40%"}\n'
+    )
+    assert enforcer.files() == {}
+    assert enforcer.record() == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("--for", "96h", *GUARD), 78, "96 h is over the 72 h ceiling of a guard window"),
+        (("--for", "2h", "--measure", "guard=nowhere"), 78, 'no estate is named "nowhere"'),
+        (("--for", "2h", "--measure", "reserve=wan:90%"), 78, "over the 80% ceiling"),
+        (("--for", "two", *GUARD), 78, "is not a duration"),
+        (("--for", "2h", *GUARD, "--id", "../x"), 78, "is not an id"),
+        (("--for", "2h", *GUARD, "--start", "2031-12-01T08:00", "--id", "a.b"), 78, "is not an id"),
+        (("--for", "2h", "--measure", "drop=all"), 64, "there are guard, mark and reserve"),
+        (("--for", "2h", "--measure", "guard"), 64, "write it like guard=ESTATE"),
+        (("--for", "2h", "--measure", "mark=1,2"), 64, "gives fwmark twice"),
+        (("--for", "2h", *GUARD, *GUARD), 64, "given twice"),
+        (("--for", "2h", "--measure", "reserve=wan"), 64, "reserve=wan:40%"),
+        (("--for", "2h", *GUARD, "--confirm-within", "soon"), 64, "is not a duration"),
+        (("--for", "2h", *GUARD, "--confirm-within", "25h"), 1, "at most 24h"),
+    ],
+)
+def test_a_refused_declaration_leaves_no_file(
+    enforcer: Place, arguments: tuple[str, ...], code: int, said: str
+) -> None:
+    got, out, err = enforcer("declare", *arguments, *WHY)
+    assert (got, out) == (code, "")
+    assert said in err
+    assert enforcer.files() == {}
+    assert enforcer.record() == []
+
+
+def test_what_the_daemon_refuses_leaves_no_file_and_stays_forgotten(
+    enforcer: Place, running: Running
+) -> None:
+    enforcer.state.mkdir()
+    (enforcer.state / "audit.jsonl").mkdir()
+    code, _, err = enforcer("declare", "--for", "2h", *GUARD, *WHY)
+    assert code == 1
+    assert "must be on the record" in err
+    assert "is removed again" in err
+    assert enforcer.files() == {}
+    assert running.daemon.config.policy.windows == ()
+    assert running.armed() == set()
+
+
+def test_an_id_that_is_taken_is_refused_and_a_made_one_gets_a_number(enforcer: Place) -> None:
+    soon = ("--start", "2031-12-01T08:00:00Z")
+    assert enforcer("declare", "--for", "1h", *GUARD, *WHY, *soon)[0] == 0
+    later = ("--start", "2031-12-01T08:00:30Z")
+    assert enforcer("declare", "--for", "1h", *GUARD, *WHY, *later)[0] == 0
+    assert sorted(enforcer.files()) == [
+        "declared-2031-12-01-0800-2.yaml",
+        "declared-2031-12-01-0800.yaml",
+    ]
+    before = enforcer.files()
+    code, _, err = enforcer(
+        "declare", "--for", "1h", *GUARD, *WHY, "--id", "declared-2031-12-01-0800"
+    )
+    assert code == 1
+    assert "choose another --id" in err
+    assert enforcer.files() == before
+
+
+def test_without_a_daemon_it_is_written_and_said(enforcer: Place) -> None:
+    code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos",
+                              "--confirm-within", "5m")  # fmt: skip
+    assert code == 0
+    assert "declared ddos: armed" in out
+    assert "no daemon runs; it acts by this when it does" in err
+    code, out, _ = enforcer("confirm", "ddos")
+    assert code == 0
+    assert "confirmed ddos" in out
+    code, out, _ = enforcer("close", "ddos")
+    assert code == 0
+    assert [e["what"] for e in enforcer.record()] == ["declared", "confirmed", "closed"]
+    assert [w["state"] for w in enforcer.json("windows")] == ["closed"]
+
+
+PROVISIONAL = """
+- id: moon
+  reason: r
+  declared_by: d
+  reference: REF
+  provisional: true
+  start: "2031-12-01T08:00:00Z"
+  duration: 12h
+  measures: {guard: {estate: concentrators}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("given", "starts"),
+    [
+        ((), "2031-12-01T08:00:00Z"),
+        (("--shift", "1d"), "2031-12-02T08:00:00Z"),
+        (("--shift", "-1d"), "2031-11-30T08:00:00Z"),
+        (("--shift=-90m",), "2031-12-01T06:30:00Z"),
+        (("--shift", "+1h", "--at", "2031-12-01"), "2031-12-01T09:00:00Z"),
+    ],
+)
+def test_a_provisional_window_is_confirmed_and_shifted(
+    enforcer: Place, given: tuple[str, ...], starts: str
+) -> None:
+    (enforcer.etc / "windows.d" / "moon.yaml").write_text(PROVISIONAL)
+    code, _, err = enforcer("confirm", "moon", *given)
+    assert code == 0, err
+    ahead = enforcer.json("windows", "--from", "2031-11-20", "--days", "30")
+    assert [(w["starts_at"], w["state"]) for w in ahead] == [(starts, "next")]
+
+
+def test_what_is_refused_says_why_with_exit_1(enforcer: Place) -> None:
+    code, out, err = enforcer("confirm", "moon")
+    assert (code, out) == (1, "")
+    assert 'no window is named "moon"' in err
+    assert enforcer("confirm", "moon", "--shift", "soon")[0] == 64
+
+
+def test_a_daemon_that_cannot_be_asked_is_not_written_around(enforcer: Place) -> None:
+    (enforcer.etc / "windows.d" / "moon.yaml").write_text(PROVISIONAL)
+    enforcer.run_dir.mkdir()
+    with socket.socket(socket.AF_UNIX) as deaf:
+        deaf.bind(str(enforcer.run_dir / "control.sock"))
+        deaf.listen(1)
+        hangs_up = threading.Thread(target=lambda: deaf.accept()[0].close())
+        hangs_up.start()
+        code, out, err = enforcer("confirm", "moon")
+        hangs_up.join()
+    assert (code, out) == (1, "")
+    assert "control.sock" in err
+    assert enforcer.record() == []

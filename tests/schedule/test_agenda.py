@@ -1,0 +1,81 @@
+"""What is really on: the schedule under the standing orders, with a state for every occurrence."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from enforcer.policy.model import Gateway, Once, Policy, Recurring, Window
+from enforcer.schedule.agenda import Agenda, armed_at, entries
+from enforcer.schedule.orders import Order, Orders
+from enforcer.schedule.timeline import Timeline
+from tests.schedule.windows_by_hand import utc, wall, window
+
+STARTS, ENDS = utc(2026, 12, 1, 8), utc(2026, 12, 1, 20)
+BEFORE, INSIDE, AFTER = (STARTS - timedelta(hours=1), STARTS + timedelta(hours=1), ENDS)
+DAY, MINUTES = timedelta(days=1), timedelta(minutes=5)
+PROVISIONAL = replace(window(Once(STARTS, ENDS)), provisional=True)
+CONFIRMED = Order("w", STARTS, ENDS, "confirmed")
+CLOSED = Order("w", STARTS, ENDS, "closed")
+TRIAL = Order("w", STARTS, ENDS, "trial", until=STARTS + MINUTES)
+
+
+def policy(*windows: Window) -> Policy:
+    return Policy(Gateway("g", ("wan0",)), (), windows=windows)
+
+
+def states(one: Window, *orders: Order) -> list[str]:
+    """The state of the one occurrence before, inside and after it."""
+    found = entries(policy(one), Orders(orders), BEFORE - DAY, AFTER + DAY)
+    return [e.state(now) for e in found for now in (BEFORE, INSIDE, AFTER)]
+
+
+def test_the_states_of_the_contract() -> None:
+    assert states(window(Once(STARTS, ENDS))) == ["next", "armed", "past"]
+    assert states(PROVISIONAL) == ["provisional", "provisional", "past"]
+    assert states(PROVISIONAL, CONFIRMED) == ["next", "armed", "past"]
+    assert states(window(Once(STARTS, ENDS)), CLOSED) == ["closed"] * 3
+    assert states(PROVISIONAL, TRIAL) == ["next", "closed", "closed"]
+
+
+def agenda(one: Window, *orders: Order, at: datetime = BEFORE) -> Agenda:
+    return Agenda.build(Timeline.ahead(policy(one), at), Orders(orders))
+
+
+def test_a_confirmed_occurrence_is_armed_where_it_was_shifted_to() -> None:
+    moved = agenda(PROVISIONAL, replace(CONFIRMED, shift=DAY))
+    assert moved.active(INSIDE) == ()
+    assert [a.starts_at for a in moved.active(INSIDE + DAY)] == [STARTS + DAY]
+    assert moved.next_edge(BEFORE) == STARTS + DAY
+    assert moved.next_edge(STARTS + DAY) == ENDS + DAY
+
+
+def test_a_shift_brings_in_an_occurrence_from_before_the_timeline() -> None:
+    later = ENDS + timedelta(hours=1)
+    moved = agenda(PROVISIONAL, replace(CONFIRMED, shift=DAY), at=later)
+    assert moved.next_edge(later) == STARTS + DAY
+    assert [a.id for a in moved.active(INSIDE + DAY)] == ["w"]
+
+
+def test_a_trial_has_an_edge_at_its_deadline_and_stays_in_sight_as_closed() -> None:
+    on_trial = agenda(PROVISIONAL, TRIAL)
+    assert on_trial.next_edge(STARTS) == STARTS + MINUTES
+    assert [a.ends_at for a in on_trial.active(STARTS)] == [STARTS + MINUTES]
+    assert on_trial.active(STARTS + MINUTES) == ()
+    assert [e.state(INSIDE) for e in on_trial.coming(INSIDE)] == ["closed"]
+
+
+def test_an_order_about_an_occurrence_that_is_no_longer_declared_does_nothing() -> None:
+    elsewhere = replace(CONFIRMED, starts_at=STARTS + DAY, ends_at=ENDS + DAY, shift=-DAY)
+    assert armed_at(policy(PROVISIONAL), Orders((elsewhere,)), INSIDE) == ()
+    assert armed_at(policy(), Orders((CONFIRMED,)), INSIDE) == ()
+
+
+def test_one_occurrence_of_a_recurring_window_is_confirmed_and_the_others_are_not() -> None:
+    daily = replace(
+        window(Recurring("FREQ=DAILY", wall(2026, 12, 1, 8), timedelta(hours=12))),
+        provisional=True,
+    )
+    order = replace(CONFIRMED, starts_at=STARTS + DAY, ends_at=ENDS + DAY)
+    on = [armed_at(policy(daily), Orders((order,)), INSIDE + n * DAY) for n in range(3)]
+    assert [len(activations) for activations in on] == [0, 1, 0]
