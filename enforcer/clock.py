@@ -7,6 +7,7 @@ The timer runs on CLOCK_REALTIME and is cancelled by the kernel when the clock i
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import time
 from datetime import UTC, datetime
@@ -56,27 +57,41 @@ class Timer:
         self._fd = _libc.timerfd_create(time.CLOCK_REALTIME, flags)
         if self._fd < 0:
             raise OSError(ctypes.get_errno(), "timerfd_create")
+        self._stepped = False
 
     def fileno(self) -> int:
         return int(self._fd)
 
     def set(self, at_ns: int) -> None:
         """Arms the timer for `at_ns` (since the epoch); an instant that is past fires at once."""
+        if self._arm(at_ns):
+            return
+        # The kernel arms it all the same, but tells of a step since the last arming here, and then
+        # not again at reading (timerfd_setup in fs/timerfd.c): fire at once, and let `drain` tell.
+        self._stepped = True
+        self._arm(1)
+
+    def _arm(self, at_ns: int) -> bool:
+        """False when the clock was stepped since the timer was last armed or read."""
         seconds, nanoseconds = divmod(max(at_ns, 1), 10**9)
         spec = (ctypes.c_long * 4)(0, 0, seconds, nanoseconds)
         flags = _TFD_ABSTIME | _TFD_CANCEL_ON_SET
-        if _libc.timerfd_settime(self._fd, flags, spec, None) < 0:
-            raise OSError(ctypes.get_errno(), "timerfd_settime")
+        if _libc.timerfd_settime(self._fd, flags, spec, None) == 0:
+            return True
+        if (number := ctypes.get_errno()) != errno.ECANCELED:
+            raise OSError(number, "timerfd_settime")
+        return False
 
     def drain(self) -> bool:
         """Takes the event off; True when the clock was stepped meanwhile."""
+        stepped, self._stepped = self._stepped, False
         try:
             os.read(self._fd, 8)
         except BlockingIOError:
-            return False
+            return stepped
         except OSError:  # ECANCELED
             return True
-        return False
+        return stepped
 
     def close(self) -> None:
         os.close(self._fd)

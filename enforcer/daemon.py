@@ -127,7 +127,7 @@ class Daemon:
         if edge is None or not near or outcome.result == "failed":
             return
         if outcome.state is not None and (tables := self._tables_of(edge.date())) is not None:
-            wanted = replace(self._wanted(edge), tables=tables)
+            wanted = replace(self._wanted(edge), tables=tables, coming=())
             now_ns = self._clock.now_ns()
             self._prepared = prepare(wanted, outcome.state, now_ns, loaded=self._held)
 
@@ -139,7 +139,7 @@ class Daemon:
 
     def release(self) -> Outcome:
         """Unhooks everything at once (`on_stop: release`); the registered maps stay loaded."""
-        wanted = replace(self._wanted(self._clock.now()), activations=())
+        wanted = replace(self._wanted(self._clock.now()), activations=(), coming=())
         outcome = self._reconcile(wanted)
         self._remember(outcome)
         return outcome
@@ -148,7 +148,13 @@ class Daemon:
         policy = self._config.policy
         trusted = not policy.gateway.require_synchronised_clock or self._clock.synchronised()
         may_arm = trusted and self.orders.readable
-        return Wanted(policy, self.active(now), self._tables, may_arm)
+        active = self.active(now)
+        edge = self.agenda(now).next_edge(now)
+        coming: tuple[Activation, ...] = ()
+        if edge is not None and edge - now <= EDGE_LEAD:
+            ids = {a.id for a in active}
+            coming = tuple(a for a in self.active(edge) if a.id not in ids)
+        return Wanted(policy, active, self._tables, may_arm, coming)
 
     def _reconcile(self, wanted: Wanted, prepared: Prepared | None = None) -> Outcome:
         return reconcile(

@@ -31,7 +31,7 @@ class Declaration:
 def windows_file(declared: Declaration) -> str:
     """The YAML of one window. Raises ValueError with `fact; remedy`."""
     lines = [
-        f"# Written by enforcer declare at {declared.starts_at:%Y-%m-%dT%H:%M:%SZ} (its opening).",
+        "# Written by `enforcer declare`. It may be edited, or removed once it is over.",
         f"- id: {_text(declared.id)}",
         f"  reason: {_text(declared.reason)}",
         f"  declared_by: {_text(declared.declared_by)}",

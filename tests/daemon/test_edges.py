@@ -97,15 +97,37 @@ def test_prepared_equals_unprepared(before: datetime, edge: datetime) -> None:
     states = [replace(w.kernel.read(), generation=0) for w in (prepared, ordinary)]
     assert states[0] == states[1]
     assert prepared.outcome.desired == ordinary.outcome.desired
-    assert prepared.outcome.operations == ordinary.outcome.operations
 
 
-def test_nothing_of_a_window_is_in_the_kernel_before_its_instant() -> None:
+def test_nothing_of_a_window_can_meet_a_packet_before_its_instant() -> None:
     world = World()
     world.step_at(BEFORE)
-    before = world.kernel.read()
-    world.step_at(OPENS - timedelta(microseconds=1))
-    assert world.kernel.read() == before
+    for now in (READY, OPENS - timedelta(microseconds=1)):
+        world.step_at(now)
+        assert world.hooked() == set()
+        assert world.armed() == set()
+        assert world.kernel.read().shapers == frozenset()
+        assert not world.outcome.drift
+
+
+def test_at_the_instant_only_hooks_shaper_and_arming_are_left() -> None:
+    world = World()
+    for now in (BEFORE, READY, OPENS):
+        world.step_at(now)
+    kinds = [type(operation) for operation in world.outcome.operations]
+    assert set(kinds) == {t.AddChain, t.SetRules, t.Arm, t.AddShaper}
+    added = [op for op in world.outcome.operations if isinstance(op, t.AddChain)]
+    assert all(op.hook is not None for op in added)
+
+
+def test_what_was_put_in_place_goes_when_the_window_does_not_open() -> None:
+    world = World()
+    before = replace(world.step_at(BEFORE) and world.kernel.read(), generation=0)
+    world.step_at(READY)
+    world.windows = "[]\n"
+    assert world.daemon.reload() is None
+    world.step_at(READY + timedelta(seconds=1))
+    assert replace(world.kernel.read(), generation=0) == before
 
 
 def test_a_ruleset_that_another_program_changed_meanwhile_is_planned_anew() -> None:

@@ -6,12 +6,14 @@ never touched. Packets are dated by the monotonic clock, which nobody steps.
 
 from __future__ import annotations
 
+import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from enforcer.clock import Timer
 from tests.kernel.edge_worlds import LATE_END_S, REGISTERED, STRANGER, Gateway, wall
 
 pytestmark = pytest.mark.kernel
@@ -43,6 +45,25 @@ def step(seconds: float) -> float:
     """Steps the wall clock; when that was, on the monotonic one."""
     time.clock_settime(time.CLOCK_REALTIME, wall() + seconds)
     return time.monotonic()
+
+
+def test_a_step_that_nobody_was_waiting_for_is_told_all_the_same() -> None:
+    """Between two armings of the timer, as while the daemon is at work."""
+    timer = Timer()
+    at_rest = wall(), time.monotonic()
+    try:
+        for seconds in (HOUR, -HOUR):
+            timer.set(time.time_ns() + 10 * HOUR * 10**9)
+            step(seconds)
+            timer.set(time.time_ns() + 10 * HOUR * 10**9)
+            assert select.select([timer], [], [], 1)[0], "not told at once"
+            assert timer.drain()
+            assert not timer.drain()
+            timer.set(time.time_ns() + 10 * HOUR * 10**9)
+            assert not select.select([timer], [], [], 0.1)[0]
+    finally:
+        timer.close()
+        time.clock_settime(time.CLOCK_REALTIME, at_rest[0] + time.monotonic() - at_rest[1])
 
 
 def settled(gateway: Gateway, armed: bool) -> None:
