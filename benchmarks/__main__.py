@@ -45,7 +45,7 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=PARTS, metavar="NAME",
                         help=f"one part (repeatable): {', '.join(PARTS)}")  # fmt: skip
     parser.add_argument("--readme", action="store_true",
-                        help="put the newest full results into README.md; measures nothing")  # fmt: skip
+                        help="newest full results into README.md; measures nothing")  # fmt: skip
     args = parser.parse_args()
     if args.readme:
         return _write_readme()

@@ -19,6 +19,8 @@ from benchmarks.processes import TooSlowError, peak
 from benchmarks.wire import Bench
 
 ONE_ROW, WINDOWS = "One row changed", "Opening and closing a window"
+_LEAST, _LONGEST_S = 3, 6.0
+_PAUSE_S = 0.05  # the kernel clears away what was closed before
 STRANGER = b"192.88.99.77/32"  # lies in none of the generated prefixes of a small registry
 
 
@@ -39,7 +41,7 @@ def measure_rows(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure
             other = compiled(with_one_row_more(case.data), now().date())[1]
             reading.append(time.perf_counter() - begun)
             whole, commit = [], []
-            for number in range(extent.repeats):
+            for number in bounded(extent.repeats):
                 ours.swap(other if number % 2 == 0 else case.tables)
                 all_ms, commit_ms = _once(ours, armed=False)
                 whole.append(all_ms)
@@ -84,14 +86,24 @@ def measure_windows(extent: Extent, said: Callable[[str], None]) -> Iterator[Fig
             ours.shut()
             for what, armed in (("opening", True), ("closing", False)):
                 whole, commit = [], []
-                for _ in range(extent.repeats):
+                for _ in bounded(extent.repeats):
                     ours.put(armed=not armed)
+                    time.sleep(_PAUSE_S)
                     all_ms, commit_ms = _once(ours, armed=armed)
                     whole.append(all_ms)
                     commit.append(commit_ms)
                 yield Figure(WINDOWS, f"{what}, {size}", OURS, "ms", tuple(whole))
                 yield Figure(WINDOWS, f"{what}, {size}, prepared", OURS, "ms", tuple(commit))
             ours.close()
+
+
+def bounded(repeats: int) -> Iterator[int]:
+    """Up to `repeats` rounds, three at least, none begun after some seconds."""
+    begun = time.monotonic()
+    for number in range(repeats):
+        if number >= _LEAST and time.monotonic() - begun > _LONGEST_S:
+            return
+        yield number
 
 
 def _once(ours: Ours, *, armed: bool) -> tuple[float, float]:

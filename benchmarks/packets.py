@@ -18,7 +18,7 @@ from benchmarks.case import Case, prefix_lines, size_text
 from benchmarks.figures import Figure, side_by_side
 from benchmarks.foomuuri import TRACKED, FoomuuriPeer
 from benchmarks.ours import ESTATE_HOST, MeasureName, Ours
-from benchmarks.peers import IpsetPeer, NftPeer, Peer
+from benchmarks.peers import BareDrop, IpsetPeer, NftPeer, Peer
 from benchmarks.plan import Extent
 from benchmarks.sources import Addresses, draw
 from benchmarks.wire import SINK_NET, Bench, Frames, alternate, open_sender
@@ -100,21 +100,24 @@ class Stand:
             "guard": Ours(bench.gateway, case.tables, ("guard",)),
         }
         self._ours["mark"].shut()
+        self._take_out: Callable[[], None] | None = None
         self._foomuuri = FoomuuriPeer(bench)
         self._peers: list[Peer] = [NftPeer(bench), IpsetPeer(bench), self._foomuuri]
+        self._floor = BareDrop(bench)
         prefixes = prefix_lines(case)
         for peer in self._peers:
             peer.load(prefixes)
 
     def _none(self) -> None:
-        self._ours["mark"].shut()
-        for peer in self._peers:
-            peer.off()
+        take_out, self._take_out = self._take_out, None
+        if take_out is not None:
+            take_out()
 
     def _put_ours(self, measure: MeasureName) -> Callable[[], None]:
         def put() -> None:
             self._none()
             self._ours[measure].open()
+            self._take_out = self._ours[measure].shut
 
         return put
 
@@ -122,6 +125,7 @@ class Stand:
         def put() -> None:
             self._none()
             peer.on(measure)
+            self._take_out = peer.off
 
         return put
 
@@ -139,6 +143,8 @@ class Stand:
             self._make_known(frames, cell.measure)
         self._check_ours(cell, sources, frames)
         peers = [p for p in self._peers if p is not self._foomuuri or _all_tracked(sources)]
+        if cell.to_estate and not cell.share:
+            peers.append(self._floor)
         for peer in peers:
             self._check_peer(peer, cell, sources, frames)
         puts = [(NONE, self._none), (OURS, self._put_ours(cell.measure))]
@@ -150,11 +156,11 @@ class Stand:
 
     def _make_known(self, frames: Frames, measure: MeasureName) -> None:
         """One packet and one reply of each flow, while Foomuuri tracks them."""
-        self._foomuuri.on(measure)
+        self._put_peer(self._foomuuri, measure)()
         frames.send(self._sock, 0, len(frames))
         back = self._bench.replies(frames)
         back.send(self._back, 0, len(back))
-        self._foomuuri.off()
+        self._none()
 
     def _passed(self, frames: Frames) -> int:
         """How many of the frames, each sent once, are forwarded."""

@@ -143,6 +143,36 @@ class IpsetPeer:
         self._bench.in_gateway("ipset", "destroy")
 
 
+class BareDrop:
+    """No peer but a floor: what nft's shortest guard costs, that holds everybody back."""
+
+    name = "floor: estate match, drop"
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    def load(self, prefixes: dict[int, list[str]]) -> None:
+        pass
+
+    def on(self, measure: MeasureName) -> None:
+        script = f"""table inet floor {{
+          chain work {{
+            type filter hook ingress device "wan0" priority 0
+            ip daddr {ESTATE} udp dport {_PORT} counter drop
+          }}
+        }}"""
+        self._bench.in_gateway("nft", "-f", "-", stdin=script)
+
+    def off(self) -> None:
+        self._bench.in_gateway("nft", "delete", "table", "inet", "floor")
+
+    def counted(self) -> int:
+        return packets_in(self._bench.in_gateway("nft", "list", "table", "inet", "floor"))
+
+    def unload(self) -> None:
+        pass
+
+
 def packets_in(listing: str) -> int:
     """The sum of all packet counters in an nft listing."""
     return sum(int(found) for found in re.findall(r"counter packets (\d+)", listing))
