@@ -29,7 +29,7 @@ FULL = Extent(
     sources=1 << 18,
     loads=3,
     repeats=20,
-    windows=6,
+    windows=5,
     slow_command_s=120,
 )
 QUICK = Extent(
