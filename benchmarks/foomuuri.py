@@ -19,19 +19,19 @@ hold all flows: it would otherwise drop packets, and cost less for it.
 
 from __future__ import annotations
 
+import re
 import socket
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks.counters import NETLINK_NETFILTER, counter_packets
 from benchmarks.ours import ESTATE, FWMARK, MeasureName
-from benchmarks.peers import SET, interval_sets, packets_in
+from benchmarks.peers import COUNT, COUNTER, SET, interval_sets
 from benchmarks.wire import Bench, inside
 
 TABLE = "foomuuri"
 TRACKED = Path("/proc/sys/net/netfilter/nf_conntrack_max")
 _KEPT_S = 600
-_NETLINK_NETFILTER = 12
 _DELETE_ALL = 1 << 8 | 2  # NFNL_SUBSYS_CTNETLINK, IPCTNL_MSG_CT_DELETE (<linux/netfilter>)
 
 _CHAINS = f"""\
@@ -68,13 +68,13 @@ table inet {TABLE} {{
 """
 _GUARD = f"""\
 udp dport 51820 ip daddr {ESTATE} ip saddr @{SET}4 accept
-    udp dport 51820 ip daddr {ESTATE} counter drop"""
+    udp dport 51820 ip daddr {ESTATE} {COUNT} drop"""
 _MARK = f"""\
 chain filter_forward_mangle {{
     type filter hook forward priority mangle + 5
     meta mark set ct mark
-    ip saddr @{SET}4 counter meta mark set {FWMARK:#x} ct mark set meta mark accept
-    ip6 saddr @{SET}6 counter meta mark set {FWMARK:#x} ct mark set meta mark accept
+    ip saddr @{SET}4 {COUNT} meta mark set {FWMARK:#x} ct mark set meta mark accept
+    ip6 saddr @{SET}6 {COUNT} meta mark set {FWMARK:#x} ct mark set meta mark accept
   }}"""
 
 
@@ -85,55 +85,44 @@ def chains_script(measure: MeasureName) -> str:
 
 
 def foomuuri_script(prefixes: dict[int, list[str]]) -> str:
-    return f"table inet {TABLE} {{\n{interval_sets(prefixes, 'interval, timeout')}}}\n"
+    sets = interval_sets(prefixes, "interval, timeout")
+    return f"table inet {TABLE} {{\n  counter {COUNTER} {{ }}\n{sets}}}\n"
 
 
 class FoomuuriPeer:
-    """`replies` sends one reply for each flow, so that all are known; None leaves them new."""
-
     name = "Foomuuri-like nft"
 
-    def __init__(self, bench: Bench, replies: Callable[[], None] | None = None) -> None:
+    def __init__(self, bench: Bench) -> None:
         self._bench = bench
-        self.replies = replies
-        self._active = False
+        self._script = ""
         for key in ("udp_timeout", "udp_timeout_stream"):
             bench.in_gateway("sysctl", "-qw", f"net.netfilter.nf_conntrack_{key}={_KEPT_S}")
 
-    def _nft(self, script: str) -> str:
-        return self._bench.in_gateway("nft", "-f", "-", stdin=script)
+    def _nft(self, script: str) -> None:
+        self._bench.in_gateway("nft", "-f", "-", stdin=script)
 
     def load(self, prefixes: dict[int, list[str]]) -> None:
         self._nft(foomuuri_script(prefixes))
 
     def on(self, measure: MeasureName) -> None:
-        self._nft(chains_script(measure))
-        self._active = True
-        if self.replies is not None:
-            self.replies()
-            self.replies = None
+        self._script = chains_script(measure)
+        self._nft(self._script)
 
     def off(self) -> None:
         """Takes all chains out; conntrack leaves the path with the last rule that uses it."""
-        if not self._active:
+        if not self._script:
             return
-        names = [
-            line.split()[1]
-            for line in self._bench.in_gateway(
-                "nft", "-t", "list", "table", "inet", TABLE
-            ).splitlines()
-            if line.strip().startswith("chain ")
-        ]
+        names = re.findall(r"chain (\S+) \{", self._script)
+        self._script = ""
         script = "".join(f"flush chain inet {TABLE} {name}\n" for name in names)
         script += f"delete map inet {TABLE} forward_zones\n"
         self._nft(script + "".join(f"delete chain inet {TABLE} {name}\n" for name in names))
-        self._active = False
 
     def counted(self) -> int:
-        return packets_in(self._bench.in_gateway("nft", "-t", "list", "table", "inet", TABLE))
+        return counter_packets(self._bench.gateway, TABLE, COUNTER)
 
     def unload(self) -> None:
-        self._active = False
+        self._script = ""
         self._nft(f"add table inet {TABLE}\ndelete table inet {TABLE}\n")
 
     def forget(self) -> None:
@@ -142,7 +131,7 @@ class FoomuuriPeer:
 
 
 def _forget() -> None:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as sock:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER) as sock:
         request_and_ack, family = 1 | 4, bytes(4)
         sock.send(struct.pack("=IHHII", 20, _DELETE_ALL, request_and_ack, 1, 0) + family)
         answer = sock.recv(4096)

@@ -17,10 +17,12 @@ from __future__ import annotations
 import re
 from typing import Protocol
 
+from benchmarks.counters import counter_packets
 from benchmarks.ours import ESTATE, FWMARK, MeasureName
 from benchmarks.wire import Bench
 
-NFT_TABLE, SET = "peer_nft", "registered"
+NFT_TABLE, SET, COUNTER = "peer_nft", "registered", "acted"
+COUNT = f"counter name {COUNTER}"
 IPSET_MAXELEM = 4_000_000
 _PORT = "51820"
 
@@ -50,7 +52,7 @@ def interval_sets(prefixes: dict[int, list[str]], flags: str = "interval") -> st
 
 
 def nft_script(prefixes: dict[int, list[str]]) -> str:
-    return f"table inet {NFT_TABLE} {{\n{interval_sets(prefixes)}}}\n"
+    return f"table inet {NFT_TABLE} {{\n  counter {COUNTER} {{ }}\n{interval_sets(prefixes)}}}\n"
 
 
 class NftPeer:
@@ -70,12 +72,12 @@ class NftPeer:
         if measure == "mark":
             hook = "prerouting priority mangle"
             rules = [
-                f"ip saddr @{SET}4 counter meta mark set {FWMARK:#x}",
-                f"ip6 saddr @{SET}6 counter meta mark set {FWMARK:#x}",
+                f"ip saddr @{SET}4 {COUNT} meta mark set {FWMARK:#x}",
+                f"ip6 saddr @{SET}6 {COUNT} meta mark set {FWMARK:#x}",
             ]
         else:
             hook = 'ingress device "wan0" priority 0'
-            rules = [f"ip daddr {ESTATE} udp dport {_PORT} ip saddr != @{SET}4 counter drop"]
+            rules = [f"ip daddr {ESTATE} udp dport {_PORT} ip saddr != @{SET}4 {COUNT} drop"]
         added = "".join(f"add rule inet {NFT_TABLE} work {rule}\n" for rule in rules)
         chain = f"{{ type filter hook {hook}; policy accept; }}"
         self._nft(f"add chain inet {NFT_TABLE} work {chain}\n{added}")
@@ -87,7 +89,7 @@ class NftPeer:
             self._active = False
 
     def counted(self) -> int:
-        return packets_in(self._bench.in_gateway("nft", "list", "chain", "inet", NFT_TABLE, "work"))
+        return counter_packets(self._bench.gateway, NFT_TABLE, COUNTER)
 
     def unload(self) -> None:
         self._active = False
@@ -136,7 +138,7 @@ class IpsetPeer:
             self._table = ""
 
     def counted(self) -> int:
-        return packets_in(self._bench.in_gateway("nft", "list", "table", "ip", self._table))
+        return packets_in(self._bench.in_gateway("iptables-nft-save", "-c", "-t", self._table))
 
     def unload(self) -> None:
         self.off()
@@ -156,9 +158,10 @@ class BareDrop:
 
     def on(self, measure: MeasureName) -> None:
         script = f"""table inet floor {{
+          counter {COUNTER} {{ }}
           chain work {{
             type filter hook ingress device "wan0" priority 0
-            ip daddr {ESTATE} udp dport {_PORT} counter drop
+            ip daddr {ESTATE} udp dport {_PORT} {COUNT} drop
           }}
         }}"""
         self._bench.in_gateway("nft", "-f", "-", stdin=script)
@@ -167,12 +170,12 @@ class BareDrop:
         self._bench.in_gateway("nft", "delete", "table", "inet", "floor")
 
     def counted(self) -> int:
-        return packets_in(self._bench.in_gateway("nft", "list", "table", "inet", "floor"))
+        return counter_packets(self._bench.gateway, "floor", COUNTER)
 
     def unload(self) -> None:
         pass
 
 
 def packets_in(listing: str) -> int:
-    """The sum of all packet counters in an nft listing."""
-    return sum(int(found) for found in re.findall(r"counter packets (\d+)", listing))
+    """The sum of the packet counters of all rules that iptables-save lists."""
+    return sum(int(found) for found in re.findall(r"^\[(\d+):\d+\] -A", listing, re.MULTILINE))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import struct
+
 from benchmarks.case import Case, prefix_lines
 from benchmarks.changes import with_one_row_more
+from benchmarks.counters import attributes
 from benchmarks.foomuuri import chains_script
 from benchmarks.gateway import Span, windows_text
 from benchmarks.peers import ipset_script, nft_script, packets_in
@@ -68,7 +71,15 @@ def test_foomuuris_rules_mark_or_guard_and_not_both() -> None:
 
 
 def test_counters_of_a_listing_add_up() -> None:
-    assert packets_in("counter packets 3 bytes 9 drop\n counter packets 40 bytes 1 accept") == 43
+    listing = (
+        "*raw\n:PREROUTING ACCEPT [7:99]\n[3:180] -A PREROUTING -j DROP\n[40:9] -A OUTPUT -j DROP\n"
+    )
+    assert packets_in(listing) == 43
+
+
+def test_netlink_attributes_are_read_with_their_padding() -> None:
+    data = struct.pack("=HH", 7, 0x8001) + b"abc\0" + struct.pack("=HHI", 8, 2, 5)
+    assert list(attributes(data)) == [(1, b"abc"), (2, struct.pack("=I", 5))]
 
 
 def test_one_row_more_is_a_registry_with_one_row_more() -> None:
