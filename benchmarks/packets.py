@@ -149,7 +149,10 @@ class Stand:
             self._check_peer(peer, cell, sources, frames)
         puts = [(NONE, self._none), (OURS, self._put_ours(cell.measure))]
         puts += [(peer.name, self._put_peer(peer, cell.measure)) for peer in peers]
-        costs = alternate(self._sock, frames, puts, rounds=extent.rounds, packets=extent.packets)
+        costs = alternate(
+            self._sock, frames, puts, rounds=extent.rounds, packets=extent.packets,
+            within_s=extent.cell_s,
+        )  # fmt: skip
         self._none()
         group = MARK if cell.measure == "mark" else GUARD
         return side_by_side(group, cell.what, "ns", costs, NONE)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """`sizes` are registries; `rounds` of `packets` for each cost; `repeats` for what is timed."""
+    """`sizes` are registries; `rounds` of `packets` for each cost; `repeats` for what is timed;
+    `cell_s` bounds the rounds of one cell."""
 
     sizes: tuple[int, ...]
     rounds: int
@@ -20,6 +21,7 @@ class Extent:
     repeats: int
     windows: int
     slow_command_s: float
+    cell_s: float
 
 
 FULL = Extent(
@@ -31,6 +33,7 @@ FULL = Extent(
     repeats=20,
     windows=5,
     slow_command_s=120,
+    cell_s=15,
 )
 QUICK = Extent(
     sizes=(20_000,),
@@ -41,4 +44,5 @@ QUICK = Extent(
     repeats=5,
     windows=2,
     slow_command_s=10,
+    cell_s=10,
 )

@@ -29,6 +29,7 @@ T = TypeVar("T")
 SENDER_NET, SINK_NET = "10.201.0", "10.202.0"
 FRAME_BYTES = 60
 _BATCH = 1024
+_LEAST_ROUNDS = 3
 _SOL_PACKET, _QDISC_BYPASS = 263, 20
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -242,15 +243,20 @@ def alternate(
     *,
     rounds: int,
     packets: int,
+    within_s: float = 60.0,
 ) -> dict[str, list[float]]:
     """Costs of each variant, round by round; `variants` are names and what puts them in force.
+    After three rounds none begins later than `within_s`.
 
     Sent from the sender's core, put in force from the other. Every second round goes backwards, so
     that nobody always comes after the same one.
     """
     costs: dict[str, list[float]] = {name: [] for name, _ in variants}
     start = 0
+    begun = time.monotonic()
     for number in range(rounds):
+        if number >= _LEAST_ROUNDS and time.monotonic() - begun > within_s:
+            break
         for name, put in variants if number % 2 == 0 else variants[::-1]:
             put()
             with cores.sending():
