@@ -119,7 +119,7 @@ def test_a_second_daemon_is_refused_and_the_first_stays(gateway: Gateway) -> Non
 
 
 def test_a_state_directory_that_is_spoilt_is_said_and_does_not_stop_it(gateway: Gateway) -> None:
-    (gateway.state_dir / "closed.json").write_text("{")
+    (gateway.state_dir / "orders.json").write_text("{")
     gateway.start()
     assert "error closures_unreadable file=" in gateway.said()
     assert gateway.armed()
@@ -168,5 +168,5 @@ def test_a_user_with_cap_net_admin_alone_is_enough(of_nobody: Gateway) -> None:
     eventually(lambda: gateway.status()["drift_repairs"] == 1)
     assert gateway.run("disarm").returncode == 0
     assert not gateway.shaped()
-    assert (gateway.state_dir / "closed.json").exists()
+    assert (gateway.state_dir / "orders.json").exists()
     assert stop(process) == 0

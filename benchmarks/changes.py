@@ -1,0 +1,119 @@
+"""A changed row, and a window that opens or closes, with the registry loaded.
+
+In: the extent. Out: figures in ms. A change is timed from two registries at hand to the kernel's
+answer: read, compile, check the promises, diff, commit. `prepared` is the commit alone.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+from benchmarks.case import Case, compiled, now, prefix_lines, size_text
+from benchmarks.figures import Figure
+from benchmarks.ours import Ours
+from benchmarks.packets import OURS
+from benchmarks.peers import NFT_TABLE, SET, IpsetPeer, NftPeer
+from benchmarks.plan import Extent
+from benchmarks.processes import TooSlowError, peak
+from benchmarks.wire import Bench
+
+ONE_ROW, WINDOWS = "One row changed", "Opening and closing a window"
+_LEAST, _LONGEST_S = 3, 6.0
+_PAUSE_S = 0.05  # the kernel clears away what was closed before
+STRANGER = b"192.88.99.77/32"  # lies in none of the generated prefixes of a small registry
+
+
+def with_one_row_more(data: bytes) -> bytes:
+    return data.rstrip(b"\n") + b"\nR-BENCH," + STRANGER + b",mission,,,\n"
+
+
+def measure_rows(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure]:
+    for count in extent.sizes:
+        size = size_text(count)
+        said(f"one row changed in {size}")
+        case = Case.make(count)
+        with Bench() as bench:
+            ours = Ours(bench.gateway, case.tables)
+            ours.shut()
+            reading: list[float] = []
+            begun = time.perf_counter()
+            other = compiled(with_one_row_more(case.data), now().date())[1]
+            reading.append(time.perf_counter() - begun)
+            whole, commit = [], []
+            for number in bounded(extent.repeats):
+                ours.swap(other if number % 2 == 0 else case.tables)
+                all_ms, commit_ms = _once(ours, armed=False)
+                whole.append(all_ms)
+                commit.append(commit_ms)
+            yield Figure(ONE_ROW, f"in {size}", OURS, "ms", tuple(whole))
+            yield Figure(ONE_ROW, f"in {size}: commit alone", OURS, "ms", tuple(commit))
+            yield Figure(ONE_ROW, f"in {size}: parse and plan before", OURS, "s", tuple(reading))
+            ours.close()
+            bench.in_gateway("nft", "delete", "table", "inet", "enforcer")
+            said(f"one row changed in {size}, by the peers' commands")
+            yield from _peers_row(case, bench, extent)
+
+
+def _peers_row(case: Case, bench: Bench, extent: Extent) -> Iterator[Figure]:
+    prefixes, inside = prefix_lines(case), ("ip", "netns", "exec", bench.gateway)
+    member, what = STRANGER.decode(), f"in {size_text(case.count)}"
+    ipset, nft = IpsetPeer(bench), NftPeer(bench)
+    ipset.load(prefixes)
+    times = []
+    for _ in range(extent.repeats):
+        added = peak((*inside, "ipset", "add", f"{SET}4", member), within_s=10)
+        times.append(added.seconds * 1000)
+        peak((*inside, "ipset", "del", f"{SET}4", member), within_s=10)
+    yield Figure(ONE_ROW, what, "ipset add", "ms", tuple(times))
+    ipset.unload()
+    nft.load(prefixes)
+    add = (*inside, "nft", "add", "element", "inet", NFT_TABLE, f"{SET}4", f"{{ {member} }}")
+    try:
+        seconds = peak(add, within_s=extent.slow_command_s).seconds
+    except TooSlowError:
+        return
+    yield Figure(ONE_ROW, what, "nft add element", "ms", (seconds * 1000,))
+
+
+def measure_windows(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure]:
+    for count in extent.sizes:
+        size = size_text(count)
+        said(f"opening and closing, {size}")
+        case = Case.make(count)
+        with Bench() as bench:
+            ours = Ours(bench.gateway, case.tables)
+            ours.shut()
+            for what, armed in (("opening", True), ("closing", False)):
+                whole, commit = [], []
+                for _ in bounded(extent.repeats):
+                    ours.put(armed=not armed)
+                    time.sleep(_PAUSE_S)
+                    all_ms, commit_ms = _once(ours, armed=armed)
+                    whole.append(all_ms)
+                    commit.append(commit_ms)
+                yield Figure(WINDOWS, f"{what}, {size}", OURS, "ms", tuple(whole))
+                yield Figure(WINDOWS, f"{what}, {size}, prepared", OURS, "ms", tuple(commit))
+            ours.close()
+
+
+def bounded(repeats: int) -> Iterator[int]:
+    """Up to `repeats` rounds, three at least, none begun after some seconds."""
+    begun = time.monotonic()
+    for number in range(repeats):
+        if number >= _LEAST and time.monotonic() - begun > _LONGEST_S:
+            return
+        yield number
+
+
+def _once(ours: Ours, *, armed: bool) -> tuple[float, float]:
+    """Milliseconds for the change from the read on, and for its commit alone."""
+    begun = time.perf_counter()
+    change = ours.change(armed=armed)
+    planned = time.perf_counter()
+    if change is None:
+        raise RuntimeError("there was nothing to change")
+    ours.kernel.commit(change, time.time_ns())
+    done = time.perf_counter()
+    ours.put(armed=armed)
+    return (done - begun) * 1000, (done - planned) * 1000

@@ -1,0 +1,100 @@
+"""Our measures in a gateway of the bench, through the functions that the daemon uses.
+
+In: a case and a namespace. Out: a window opened or closed in the kernel, counters read. It knows no
+name of a chain, so the shape of the rules is free to change.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from datetime import UTC, timedelta
+from typing import Literal
+
+from benchmarks.case import now
+from enforcer.kernel.nft import NftKernel
+from enforcer.lab.registry import CATEGORIES
+from enforcer.lookup.tables import Stage, Tables
+from enforcer.policy.model import Activation, Estate, Gateway, Guard, Mark, Once, Policy, Window
+from enforcer.policy.prefix import parse_prefix, parse_service
+from enforcer.ruleset import promises
+from enforcer.ruleset.compiler import compile_ruleset
+from enforcer.ruleset.diff import diff
+from enforcer.ruleset.measures import parse_counter
+from enforcer.ruleset.transaction import Transaction
+
+MeasureName = Literal["mark", "guard"]
+MEASURES: tuple[MeasureName, ...] = ("mark", "guard")
+WINDOW = "bench"
+FWMARK = 0x51
+ESTATE = "203.0.113.0/28"
+ESTATE_HOST = "203.0.113.1"
+SERVICE = "udp/51820"
+_ATTEMPTS = 6
+
+
+class Ours:
+    """The kernel of one gateway with a registry; no window is open at first."""
+
+    def __init__(
+        self, namespace: str, tables: Tables, measures: tuple[MeasureName, ...] = MEASURES
+    ) -> None:
+        self.kernel = NftKernel(namespace)
+        self.tables = tables
+        self.loaded: dict[str, Stage] = {}
+        begun = now() - timedelta(minutes=1)
+        form = Once(begun, begun + timedelta(hours=3))
+        window = Window(
+            WINDOW, "what a packet costs", "bench", "BENCH", form, UTC, "UTC",
+            lease="until-end",
+            mark=Mark(FWMARK) if "mark" in measures else None,
+            guard=Guard("estate") if "guard" in measures else None,
+        )  # fmt: skip
+        self.activation = Activation(form.starts_at, form.ends_at, window)
+        self.policy = Policy(
+            Gateway("bench", ("wan0",)),
+            CATEGORIES,
+            estates=(Estate("estate", (parse_prefix(ESTATE),), (parse_service(SERVICE),)),),
+            windows=(window,),
+        )
+
+    def close(self) -> None:
+        self.kernel.close()
+
+    def change(self, *, armed: bool) -> Transaction | None:
+        """Read, compile, check, diff: what is left to do until the window is open or closed."""
+        state, seen_ns = self.kernel.read(), time.time_ns()
+        active = (self.activation,) if armed else ()
+        ruleset = compile_ruleset(self.policy, active, self.tables, devices=state.devices)
+        promises.check(ruleset, self.policy, active, self.tables)
+        retire = frozenset(state.counters) - set(ruleset.counters)
+        return diff(ruleset, state, seen_ns, loaded=self.loaded, retire=retire)
+
+    def put(self, *, armed: bool) -> None:
+        """The window open or closed, and the registry loaded; raises when the kernel differs."""
+        for _ in range(_ATTEMPTS):
+            change = self.change(armed=armed)
+            if change is None:
+                self.loaded = {stage.digest: stage for stage in self.tables.stages}
+                return
+            self.kernel.commit(change, time.time_ns())
+        raise RuntimeError(f"the kernel still differs after {_ATTEMPTS} attempts")
+
+    def swap(self, tables: Tables) -> None:
+        """Another registry for the next `put`."""
+        self.tables = tables
+
+    def open(self) -> None:
+        self.put(armed=True)
+
+    def shut(self) -> None:
+        self.put(armed=False)
+
+    def counted(self) -> dict[str, Counter[str]]:
+        """Verdict → category → packets, IPv4."""
+        found: dict[str, Counter[str]] = {}
+        for name, (packets, _bytes) in self.kernel.counters().items():
+            labels = parse_counter(name)
+            if labels is not None and labels.family == 4 and labels.window == WINDOW:
+                found.setdefault(labels.verdict, Counter())[labels.category] += packets
+        return found
