@@ -9,7 +9,8 @@ this equals the longest match in the radix tree).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +53,8 @@ class Stage:
     keys: Keys
     classes: NDArray[np.uint32]
     digest: str
+    # What was found out about this content once and is asked at every step; never part of it.
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, family: Family, length: int, keys: Keys, classes: NDArray[np.uint32]) -> Stage:
@@ -73,6 +76,27 @@ class Stage:
 
     def __len__(self) -> int:
         return len(self.keys)
+
+    def class_ids(self) -> frozenset[int]:
+        """The classes that occur. Found once: a million elements take 50 ms."""
+        if "class_ids" not in self._known:
+            self._known["class_ids"] = frozenset(np.unique(self.classes).tolist())
+        ids: frozenset[int] = self._known["class_ids"]
+        return ids
+
+    def within(self, front: Stage) -> bool:
+        """Whether `front` (see `Tables.front`) has every /16 that this IPv4 stage touches. Found
+        once for each front.
+        """
+        if front.digest not in self._known:
+            blocks = front.keys.astype(np.uint32) >> np.uint32(16)
+            keys = self.keys.astype(np.uint32)
+            first = keys >> np.uint32(16)
+            last = (keys | np.uint32((1 << (32 - self.length)) - 1)) >> np.uint32(16)
+            # All blocks from the first to the last are there when as many lie between the two.
+            inside = np.searchsorted(blocks, last, "right") - np.searchsorted(blocks, first, "left")
+            self._known[front.digest] = bool((inside == last - first + 1).all())
+        return bool(self._known[front.digest])
 
     @property
     def packed_mask(self) -> bytes:

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from enforcer.lookup.tables import LookupClass
 from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.case import Case, Condition
@@ -31,9 +29,9 @@ def class_violations(case: Case) -> list[str]:
         found += _class_map_violations(case, class_map, ids)
     if service_classes(case.tables) and SERVICES not in case.class_maps:
         found.append(f"promise 4: there is no map {SERVICES}")
-    ids_known = np.array([c.id for c in case.tables.classes], np.uint32)
+    ids_known = {c.id for c in case.tables.classes}
     for stage in case.tables.stages:
-        if not np.isin(stage.classes, ids_known).all():
+        if not stage.class_ids() <= ids_known:
             found.append(f"promise 4: stage {stage.family}-{stage.length} has unknown classes")
     return [*found, *_taking_violations(case), *_front_violations(case)]
 
@@ -122,14 +120,8 @@ def _front_violations(case: Case) -> list[str]:
     fronts = [c.stage for c in case.ruleset.containers if isinstance(c, v.FrontSet)]
     if not fronts:
         return [*found, f"promise 4: there is no set {v.FRONT}"] if asking else []
-    blocks = fronts[0].keys.astype(np.uint32) >> np.uint32(16)
     for stage in case.tables.of_family(4):
-        keys = stage.keys.astype(np.uint32)
-        first = keys >> np.uint32(16)
-        last = (keys | np.uint32((1 << (32 - stage.length)) - 1)) >> np.uint32(16)
-        # All blocks from the first to the last are there when as many lie between the two.
-        inside = np.searchsorted(blocks, last, "right") - np.searchsorted(blocks, first, "left")
-        if (inside != last - first + 1).any():
+        if not stage.within(fronts[0]):
             found.append(f"promise 4: set {v.FRONT} lacks what stage 4-{stage.length} has")
     return found
 

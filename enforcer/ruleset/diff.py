@@ -217,6 +217,8 @@ def _set_names(rule: v.Rule) -> tuple[str, ...]:
     for s in rule.statements:
         if isinstance(s, v.MaskedIn | v.PortInSet | v.Armed):
             names.append(s.set_name)
+        elif isinstance(s, v.FrontIn):
+            names.append(v.FRONT)
         elif isinstance(s, v.TakeClass | v.ByClass):
             names.append(s.map_name)
             if isinstance(s, v.TakeClass) and s.window is not None:

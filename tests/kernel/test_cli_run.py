@@ -121,7 +121,7 @@ def test_a_second_daemon_is_refused_and_the_first_stays(gateway: Gateway) -> Non
 def test_a_state_directory_that_is_spoilt_is_said_and_does_not_stop_it(gateway: Gateway) -> None:
     (gateway.state_dir / "orders.json").write_text("{")
     gateway.start()
-    assert "error closures_unreadable file=" in gateway.said()
+    assert "error orders_unreadable error=" in gateway.said()
     assert gateway.armed()
 
 

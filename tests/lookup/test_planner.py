@@ -124,8 +124,8 @@ def test_stages_get_narrower_as_the_budget_shrinks() -> None:
     counts = {4: [0] * 33, 6: [0] * 129}
     counts[4][24], counts[4][26], counts[4][32] = 10, 40, 10
     assert choose_lengths(counts, BUDGET) == {4: (32,), 6: ()}
-    assert choose_lengths(counts, 100 * 96) == {4: (32, 26), 6: ()}
-    assert choose_lengths(counts, 60 * 96) == {4: (32, 26, 24), 6: ()}
+    assert choose_lengths(counts, 100 * 112) == {4: (32, 26), 6: ()}
+    assert choose_lengths(counts, 60 * 112) == {4: (32, 26, 24), 6: ()}
 
 
 def test_a_large_registry_is_looked_up_as_the_tree_does() -> None:
@@ -151,8 +151,8 @@ EXPLAINED = [
         "IPv4: 1,800 registered prefixes in 2 stages; a packet that misses them all costs 0.20 of "
         "a bare forwarded packet more"
     ),
-    "  1. /32: 8,024 elements, 0.7 MB, cost 0.10",
-    "  2. /26: 4,589 elements, 0.4 MB, cost 0.10",
+    "  1. /32: 8,024 elements, 0.9 MB, cost 0.10",
+    "  2. /26: 4,589 elements, 0.5 MB, cost 0.10",
     (
         "IPv6: 200 registered prefixes in 3 stages; a packet that misses them all costs 0.30 of "
         "a bare forwarded packet more"
@@ -160,5 +160,5 @@ EXPLAINED = [
     "  1. /64: 13,751 elements, 1.7 MB, cost 0.10",
     "  2. /48: 149 elements, 0.0 MB, cost 0.10",
     "  3. /40: 514 elements, 0.1 MB, cost 0.10",
-    "2.9 MB of kernel memory of 256 MB allowed, 27 classes; costs are estimates",
+    "3.1 MB of kernel memory of 256 MB allowed, 27 classes; costs are estimates",
 ]

@@ -377,12 +377,7 @@ def _front_of_another_kind_under_its_rules(table: FakeTable) -> None:
     [
         _front_lost,
         _front_of_another_kind,
-        pytest.param(
-            _front_of_another_kind_under_its_rules,
-            marks=pytest.mark.xfail(
-                strict=True, reason="diff does not know that FrontIn refers to the front set"
-            ),
-        ),
+        _front_of_another_kind_under_its_rules,
     ],
 )
 def test_a_front_filter_that_drifted_is_put_back(drift: Callable[[FakeTable], None]) -> None:
