@@ -13,8 +13,8 @@ from math import log2
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.prefix import FAMILIES, Family
 
-# Kernel memory of one element of a map with its share of the buckets (nft_set_hash.c), measured at a
-# million rows, where the budget matters: 111 bytes for IPv4, 117 for IPv6 (`make bench`). Small
+# Kernel memory of one element of a map with its share of the buckets (nft_set_hash.c), measured at
+# a million rows, where the budget matters: 111 bytes for IPv4, 117 for IPv6 (`make bench`). Small
 # tables take up to 131, as their buckets are sparser.
 ELEMENT_BYTES: dict[Family, int] = {4: 112, 6: 128}
 
