@@ -1,8 +1,8 @@
 """`python -m benchmarks`: measures, prints the tables, writes them to benchmarks/results/.
 
-In: the command line. Out: a `.md` and a `.json` of the run; exit 0 when all was measured and every
-goal is met, 2 when a goal is missed, 1 when something could not be measured. Needs root, for the
-namespaces that it makes and takes away. Two runs at a time would measure each other.
+In: the command line. Out: a `.md` and a `.json` of the run, with every goal and whether it is met;
+exit 1 when something could not be measured. Needs root, for the namespaces that it makes and takes
+away. Two runs at a time would measure each other.
 """
 
 from __future__ import annotations
