@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from benchmarks.changes import what_window
 from benchmarks.figures import RATIO, Figure, find
 from benchmarks.loading import IPSET, NFT, what_load
 from benchmarks.lookups import what_lookup
@@ -79,7 +80,8 @@ GOALS: tuple[Goal, ...] = (
     Goal(3, "one row changed in 1 M, file read excluded", "in 1 M", "ms", 15,
          peers=("nft add element", "ipset add", "")),
     *(
-        Goal(3, f"{verb} a window, {size}", f"{verb}, {size}", "ms", 15, peers=("", "", ""))
+        Goal(3, f"{verb} a window at its instant, {size}", what_window(verb, size), "ms", 15,
+             peers=("", "", ""))
         for verb in ("opening", "closing")
         for size in ("20 k", "200 k", "1 M")
     ),

@@ -17,6 +17,7 @@ from enforcer.lab.registry import CATEGORIES
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.policy.model import Activation, Estate, Gateway, Guard, Mark, Once, Policy, Window
 from enforcer.policy.prefix import parse_prefix, parse_service
+from enforcer.reconcile import with_unhooked
 from enforcer.ruleset import promises
 from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
@@ -61,12 +62,22 @@ class Ours:
     def close(self) -> None:
         self.kernel.close()
 
-    def change(self, *, armed: bool) -> Transaction | None:
+    def ahead(self) -> None:
+        """What no packet can meet of the window, put in place as the daemon does 2 s before."""
+        change = self.change(armed=False, coming=True)
+        if change is not None:
+            self.kernel.commit(change, time.time_ns())
+
+    def change(self, *, armed: bool, coming: bool = False) -> Transaction | None:
         """Read, compile, check, diff: what is left to do until the window is open or closed."""
         state, seen_ns = self.kernel.read(), time.time_ns()
         active = (self.activation,) if armed else ()
         ruleset = compile_ruleset(self.policy, active, self.tables, devices=state.devices)
         promises.check(ruleset, self.policy, active, self.tables)
+        if coming:
+            soon = (self.activation,)
+            whole = compile_ruleset(self.policy, soon, self.tables, devices=state.devices)
+            ruleset = with_unhooked(ruleset, whole)
         retire = frozenset(state.counters) - set(ruleset.counters)
         return diff(ruleset, state, seen_ns, loaded=self.loaded, retire=retire)
 

@@ -263,7 +263,8 @@ def _stages(
         rows = np.flatnonzero(inside)
         words, number = _expand(family, nodes, rows, length)
         keys = _packed(words)
-        stages.append(Stage.of(family, length, keys, ids[number]))
+        occurring = ids[np.flatnonzero(np.bincount(number, minlength=len(ids)))]
+        stages.append(Stage.of(family, length, keys, ids[number], frozenset(occurring.tolist())))
     return stages
 
 

@@ -57,12 +57,22 @@ class Stage:
     _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
-    def of(cls, family: Family, length: int, keys: Keys, classes: NDArray[np.uint32]) -> Stage:
-        """A stage with the digest of its content."""
+    def of(
+        cls,
+        family: Family,
+        length: int,
+        keys: Keys,
+        classes: NDArray[np.uint32],
+        class_ids: frozenset[int] | None = None,
+    ) -> Stage:
+        """A stage with the digest of its content; `class_ids` when they are known already."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(np.ascontiguousarray(keys).view(np.uint8).data)
         digest.update(np.ascontiguousarray(classes).data)
-        return cls(family, length, keys, classes, digest.hexdigest())
+        stage = cls(family, length, keys, classes, digest.hexdigest())
+        if class_ids is not None:
+            stage._known["class_ids"] = class_ids
+        return stage
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Stage) and self._identity == other._identity

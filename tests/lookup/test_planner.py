@@ -82,6 +82,12 @@ def test_halves_of_one_class_become_one_prefix_and_what_repeats_its_surroundings
     assert shape(other) == [(4, 25, 2)]
 
 
+def test_a_stage_knows_the_classes_that_occur_in_it() -> None:
+    registry = parse_registry("r.csv", generate(2000, 1), LAB_CATEGORIES)
+    for stage in plan(RadixTree.build(registry, DAY), BUDGET).stages:
+        assert stage.class_ids() == frozenset(stage.classes.tolist())
+
+
 def test_no_registrations_are_no_stages() -> None:
     tables = plan(RadixTree.build(empty_registry(CATEGORIES), DAY), BUDGET)
     assert tables == Tables()
