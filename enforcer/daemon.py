@@ -280,9 +280,26 @@ class Daemon:
             clock_synchronised=self._clock.synchronised(),
             drift_repairs=self._drift_repairs,
             promise_violations=self._violations,
-            problem=self._problem or (None if self.orders.readable else ORDERS_LOST),
+            problem=self._problem
+            or (None if self.orders.readable else ORDERS_LOST)
+            or self._not_reserved(),
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
         )
+
+    def _not_reserved(self) -> str | None:
+        """Armed windows that reserve nothing, because their link's root qdisc is not ours."""
+        policy, state = self._config.policy, self._last.state
+        foreign = state.foreign_qdiscs if state else frozenset()
+        for name in self._last.armed:
+            window = policy.window(name)
+            if window and window.reserve:
+                device = policy.link(window.reserve.link).device
+                if device in foreign:
+                    return (
+                        f"window {name} reserves nothing: the root qdisc of {device} is somebody "
+                        f"else's; take it away (tc qdisc del dev {device} root) or do without"
+                    )
+        return None
 
 
 def _compile_registry(config: Configuration, day: date) -> Tables:

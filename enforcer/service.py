@@ -24,6 +24,7 @@ from enforcer.desk import Desk
 from enforcer.errors import PolicyError
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
+from enforcer.observe.audit import count
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
@@ -81,9 +82,12 @@ class Service:
         self._desk = Desk(daemon, places.state_dir, self._clock)
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
-        self.metrics = Metrics(lambda: self._snapshot, daemon.totals.now)
+        self.metrics = Metrics(
+            lambda: self._snapshot, daemon.totals.now, lambda: count(places.state_dir)
+        )
         self._failures = 0
         self._last_said = self._told = ""
+        self._problem_said: str | None = None
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -108,6 +112,8 @@ class Service:
             known = self._daemon.orders.readable
             why = "clock_unsynchronised" if known else "orders_unreadable"
             self._say_once(why, waiting=",".join(outcome.waiting))
+        if outcome.error is None:
+            self._say_problem()
         if outcome.error is not None and cause == "start":
             # The daemon ends with this very sentence.
             return
@@ -122,6 +128,12 @@ class Service:
                 armed=",".join(outcome.armed) or "none",
                 ms=round(seconds * 1000, 1),
             )
+
+    def _say_problem(self) -> None:
+        problem = self._snapshot.problem if self._snapshot else None
+        if problem is not None and problem != self._problem_said:
+            log.warning("problem", problem=problem)
+        self._problem_said = problem
 
     def _say_once(self, event: str, **fields: object) -> None:
         said = f"{event} {fields}"

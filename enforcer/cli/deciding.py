@@ -82,7 +82,11 @@ def show(args: argparse.Namespace, answer: Answer, done: str) -> int:
     occurrence = answer.get("occurrence")
     if occurrence:
         span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
-        print(f"{done} {paint(occurrence['id'], 'bold')}: {occurrence['state']}, {span}")
+        state = occurrence["state"]
+        if state == "armed" and occurrence["id"] not in answer.get("armed", ()):
+            # It is on by the clock; whether the kernel arms it is another matter, told below.
+            state = "due, not armed"
+        print(f"{done} {paint(occurrence['id'], 'bold')}: {state}, {span}")
         if occurrence.get("confirm_by") and occurrence["state"] != "closed":
             print(
                 f"it ends at {occurrence['confirm_by']} unless you say: "

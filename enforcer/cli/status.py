@@ -93,8 +93,20 @@ def unanswered_text(reason: str, held: Held, now: datetime, paint: Painter) -> l
         )
         kernel += "\nto end it now: enforcer disarm"
     else:
-        kernel = "nothing; traffic passes as if enforcer were not there"
+        kernel = "nothing" + _left_behind(held)
     return fields([("daemon", paint("does not answer", "red")), ("armed", kernel)])
+
+
+def _left_behind(held: Held) -> str:
+    """What a window that ended without the daemon leaves: chains that do nothing, and its HTB."""
+    state = held.state
+    hooked = sum(chain.hook is not None for chain in state.chains.values()) if state else 0
+    shaped = sorted(s.device for s in state.shapers) if state else []
+    left = [f"{hooked} hooked chains that do nothing"] if hooked else []
+    left += [f"the HTB of {device}, which shapes it to its rate" for device in shaped]
+    if not left:
+        return "; traffic passes as if enforcer were not there"
+    return f"; of ended windows there is left {' and '.join(left)}: enforcer disarm takes it out"
 
 
 def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:

@@ -46,6 +46,15 @@ def line(event: Event) -> str:
     return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
+def count(directory: Path) -> int:
+    """How many records there are; 0 when there is no record yet, or it cannot be read."""
+    try:
+        with (directory / FILE).open("rb") as file:
+            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 16), b""))
+    except OSError:
+        return 0
+
+
 def record(directory: Path, event: Event) -> None:
     """Appends the event to the record in `directory`. Raises OSError: then it is not on record."""
     directory.mkdir(parents=True, exist_ok=True)

@@ -26,7 +26,12 @@ TotalsNow = Callable[[], dict[CounterName, tuple[int, int]]]
 class Metrics:
     """What is counted as it happens, beside what is read at scrape time."""
 
-    def __init__(self, snapshot: Callable[[], Snapshot | None], totals: TotalsNow) -> None:
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        totals: TotalsNow,
+        records: Callable[[], int] = int,
+    ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.apply_seconds = Histogram(
@@ -50,17 +55,17 @@ class Metrics:
             "Verdicts of the kernel that differ from those of the registry",
             registry=self.registry,
         )
-        self.audit_records = Counter(
-            "enforcer_audit_records",
-            "Records written to the audit log",
-            registry=self.registry,
-        )
-        self.registry.register(_AtScrape(snapshot, totals))
+        self.registry.register(_AtScrape(snapshot, totals, records))
 
 
 class _AtScrape(Collector):
-    def __init__(self, snapshot: Callable[[], Snapshot | None], totals: TotalsNow) -> None:
-        self._snapshot, self._totals = snapshot, totals
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        totals: TotalsNow,
+        records: Callable[[], int],
+    ) -> None:
+        self._snapshot, self._totals, self._records = snapshot, totals, records
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -78,6 +83,7 @@ class _AtScrape(Collector):
                        [((), snapshot.drift_repairs)])  # fmt: skip
         yield _counter("promise_violations", "Promises that a compiled ruleset would have broken",
                        [((), snapshot.promise_violations)])  # fmt: skip
+        yield _counter("audit_records", "Records in the audit log", [((), self._records())])
         yield _gauge("clock_synchronised", "1 while the kernel's clock is synchronised",
                      [((), int(snapshot.clock_synchronised))])  # fmt: skip
 

@@ -47,7 +47,7 @@ def diff(
             "read",
             _EEXIST,
             f"somebody else's table inet {v.TABLE} is there ({state.foreign}); "
-            f"rename it, or: nft delete table inet {v.TABLE}",
+            f"have its owner use another name, or: nft delete table inet {v.TABLE}",
         )
     operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
     if state.dormant and any(isinstance(op, t.AddChain) and op.hook for op in operations):

@@ -106,6 +106,10 @@ def _windows_files(folder: Path, problems: list[Problem]) -> list[str]:
         problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", refusal(error)))
         return []
     wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
+    for name in names:
+        if name.endswith(".yml") and not name.startswith("."):
+            place = posixpath.join(WINDOWS_FOLDER, name)
+            problems.append(Problem(place, 0, 0, "", "is not read; rename it to end in .yaml"))
     for name in wanted:
         # A name that a terminal cannot show would hide which file a message is about.
         if not name.isprintable():

@@ -142,7 +142,7 @@ def test_a_window_is_declared_armed_closed_and_on_the_record(
 ) -> None:
     code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos")
     assert (code, err) == (0, "")
-    assert "declared ddos: armed" in out
+    assert "declared ddos: due, not armed" in out
     assert "armed now: ddos" in out
     assert running.armed() == {"ddos"}
     assert list(enforcer.files()) == ["ddos.yaml"]
@@ -275,7 +275,7 @@ def test_without_a_daemon_it_is_written_and_said(enforcer: Place) -> None:
     code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos",
                               "--confirm-within", "5m")  # fmt: skip
     assert code == 0
-    assert "declared ddos: armed" in out
+    assert "declared ddos: due, not armed" in out
     assert "no daemon runs; it acts by this when it does" in err
     code, out, _ = enforcer("confirm", "ddos")
     assert code == 0

@@ -28,7 +28,7 @@ def message(folder: Path) -> str:
 
 
 def test_the_yaml_files_of_windows_d_are_read_in_order_and_no_others(folder: Path) -> None:
-    for name in ("b.yaml", "a.yaml", ".hidden.yaml", "c.yaml~", "d.yml", "e.yaml.bak"):
+    for name in ("b.yaml", "a.yaml", ".hidden.yaml", "c.yaml~", "d.txt", "e.yaml.bak"):
         (folder / "windows.d" / name).write_text(window(name.strip(".").replace(".", "-")))
     documents = files.read(folder / "enforcer.yaml")
     assert documents.main == "enforcer.yaml"
