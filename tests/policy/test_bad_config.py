@@ -34,6 +34,6 @@ def test_there_is_a_case_for_each_kind_of_mistake() -> None:
 def test_every_message_says_place_fact_and_remedy(name: str) -> None:
     for line in (BAD / name / "expected.txt").read_text(encoding="utf-8").splitlines():
         place, fact_and_remedy = line.split(": ", 1)
-        assert place.split(":")[0].endswith((".yaml", ".csv", ".ics"))
+        assert place.split(":")[0].endswith((".yaml", ".yml", ".csv", ".ics"))
         # A remedy, or the question that names what was probably meant.
         assert "; " in fact_and_remedy
