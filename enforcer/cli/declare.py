@@ -23,7 +23,7 @@ from enforcer.cli.deciding import (
     span,
 )
 from enforcer.cli.main import EXIT_FAILED, EXIT_USAGE
-from enforcer.cli.terminal import instant, print_json
+from enforcer.cli.terminal import instant_with_zone, print_json
 
 if TYPE_CHECKING:
     from enforcer.cli.declaring import Declaration
@@ -35,7 +35,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--for", dest="lasts", required=True, metavar="SPAN", help="how long, like 90m or 2h"
     )
-    parser.add_argument("--start", type=instant, metavar="T", help="when it opens (default now)")
+    parser.add_argument(
+        "--start",
+        type=instant_with_zone,
+        metavar="T",
+        help="when it opens, with Z or an offset (default now)",
+    )
     parser.add_argument(
         "--measure",
         action="append",

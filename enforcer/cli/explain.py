@@ -56,7 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("address", type=_address, metavar="ADDRESS", help="where the flow is from")
     parser.add_argument("--to", type=_address, metavar="A", help="where it goes")
     parser.add_argument("--service", type=_service, metavar="S", help="like udp/51820 or esp")
-    parser.add_argument("--at", type=instant, metavar="T", help="the instant (default now)")
+    parser.add_argument(
+        "--at",
+        type=instant,
+        metavar="T",
+        help="the instant, UTC unless it has an offset (default now)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

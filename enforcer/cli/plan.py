@@ -38,7 +38,12 @@ class Summary:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--at", type=instant, metavar="T", help="the instant (default now)")
+    parser.add_argument(
+        "--at",
+        type=instant,
+        metavar="T",
+        help="the instant, UTC unless it has an offset (default now)",
+    )
     parser.add_argument("--ruleset", action="store_true", help="print that instant's whole ruleset")
     parser.add_argument(
         "--explain-lookup", action="store_true", help="say which hash stages were chosen, and why"

@@ -90,3 +90,13 @@ def instant(text: str) -> datetime:
         raise argparse.ArgumentTypeError(
             f"{text!r} is no instant; write it like 2026-12-01T08:00:00Z"
         ) from None
+
+
+def instant_with_zone(text: str) -> datetime:
+    """An instant that something is to begin at: its zone is not guessed, as in windows files."""
+    found = instant(text)
+    if datetime.fromisoformat(text).tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} has no zone; add Z for UTC, or an offset like +05:00"
+        )
+    return found

@@ -38,7 +38,11 @@ FORMATS = ("text", "json", "ics")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--from", dest="after", type=instant, metavar="T", help="first instant (default now)"
+        "--from",
+        dest="after",
+        type=instant,
+        metavar="T",
+        help="first instant, UTC unless it has an offset (default now)",
     )
     parser.add_argument("--days", type=_days, default=30, metavar="N", help="how far (default 30)")
 

@@ -219,7 +219,12 @@ def test_what_is_written_is_what_was_said(enforcer: Place) -> None:
         (("--for", "2h", "--measure", "reserve=wan:90%"), 78, "over the 80% ceiling"),
         (("--for", "two", *GUARD), 78, "is not a duration"),
         (("--for", "2h", *GUARD, "--id", "../x"), 78, "is not an id"),
-        (("--for", "2h", *GUARD, "--start", "2031-12-01T08:00", "--id", "a.b"), 78, "is not an id"),
+        (
+            ("--for", "2h", *GUARD, "--start", "2031-12-01T08:00Z", "--id", "a.b"),
+            78,
+            "is not an id",
+        ),
+        (("--for", "2h", *GUARD, "--start", "2031-12-01T08:00"), 64, "has no zone; add Z for UTC"),
         (("--for", "2h", "--measure", "drop=all"), 64, "there are guard, mark and reserve"),
         (("--for", "2h", "--measure", "guard"), 64, "write it like guard=ESTATE"),
         (("--for", "2h", "--measure", "mark=1,2"), 64, "gives fwmark twice"),
