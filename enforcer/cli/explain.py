@@ -226,7 +226,10 @@ def _text(
     rows.append(("kernel", _kernel_text(answer["address"], kernel, kernel["reason"])))
     if answer["to"]:
         rows.append(("", _kernel_text(answer["to"], kernel["to"], kernel["reason"])))
-    return [f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}", *fields(rows)]
+    # Without a destination guard is judged as if the flow went to the estate: say so up here.
+    asked = " (as a new flow to the estate; name another end with --to)"
+    supposed = asked if not answer["to"] and name in {"held_back", "let_in"} else ""
+    return [f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}{supposed}", *fields(rows)]
 
 
 def _kernel_text(address: str, end: dict[str, Any], reason: str | None) -> str:
