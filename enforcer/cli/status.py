@@ -102,7 +102,12 @@ def _left_behind(held: Held) -> str:
     state = held.state
     hooked = sum(chain.hook is not None for chain in state.chains.values()) if state else 0
     shaped = sorted(s.device for s in state.shapers) if state else []
-    left = [f"{hooked} hooked chains that do nothing"] if hooked else []
+    chains = (
+        "1 hooked chain that does nothing"
+        if hooked == 1
+        else f"{hooked} hooked chains that do nothing"
+    )
+    left = [chains] if hooked else []
     left += [f"the HTB of {device}, which shapes it to its rate" for device in shaped]
     if not left:
         return "; traffic passes as if enforcer were not there"

@@ -15,6 +15,8 @@ from enforcer.errors import KernelError
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.observe.views import status_view
+from enforcer.ruleset.transaction import ChainState, KernelState
+from enforcer.ruleset.vocabulary import Hook, Shaper
 from tests.cli.cli_worlds import MAIN, Place, window_text
 
 PLAIN = Painter(Namespace(color="never"))
@@ -110,3 +112,16 @@ def test_a_kernel_that_cannot_be_asked_is_unknown_not_nothing(
         "kernel": {"windows": None, "reason": "no"},
     }
     assert unanswered_text("gone", held, place.now, PLAIN)[1] == "armed   unknown (no)"
+
+
+def test_what_an_ended_window_left_behind_is_told(place: Place) -> None:
+    state = KernelState(
+        1,
+        exists=True,
+        chains={"mark.ddos": ChainState(Hook("prerouting", -150), ())},
+        shapers=frozenset({Shaper("wan0", 8_000_000, 4_000_000)}),
+    )
+    assert unanswered_text("gone", Held(state), place.now, PLAIN)[1] == (
+        "armed   nothing; of ended windows there is left 1 hooked chain that does nothing and the "
+        "HTB of wan0, which shapes it to its rate: enforcer disarm takes it out"
+    )

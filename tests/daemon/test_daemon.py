@@ -172,6 +172,10 @@ def test_a_root_qdisc_of_somebody_else_stops_the_reservation_and_nothing_more() 
     world.kernel.foreign_qdiscs.add("wan0")
     world.step_at(INSIDE)
     assert world.hooked() == {"guard.ddos.on.wan0", "mark.ddos"}
+    assert world.daemon.snapshot().problem == (
+        "window ddos reserves nothing: the root qdisc of wan0 is somebody else's; take it away "
+        "(tc qdisc del dev wan0 root) or do without"
+    )
 
 
 # --- the clock ----------------------------------------------------------------------------------
