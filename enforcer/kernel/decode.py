@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from enforcer.kernel import numbers as n
+from enforcer.kernel.elements import class_id
 from enforcer.kernel.wire import (
     FAMILY_INET,
     Reply,
@@ -232,18 +233,17 @@ _CLASS_VERDICTS = {GOTO: "goto", JUMP: "jump"}
 
 
 def _class(entry: Attributes) -> object:
-    class_id = struct.unpack("=I", _data(entry, n.Element.KEY))[0]
+    key = class_id(_data(entry, n.Element.KEY))
     code, chain = verdict(attributes(entry[n.Element.DATA])[n.DATA_VERDICT])
     # Another verdict than ours is kept apart from what we would have put there.
-    return (class_id, _CLASS_VERDICTS.get(code, code), chain)
+    return (key, _CLASS_VERDICTS.get(code, code), chain)
 
 
 def class_of(entry: Attributes) -> int:
     """The class id of an element of a registered map; 0 for an element of the front set."""
     if n.Element.DATA not in entry:
         return 0
-    value: int = struct.unpack("=I", attributes(entry[n.Element.DATA])[n.DATA_VALUE])[0]
-    return value
+    return class_id(attributes(entry[n.Element.DATA])[n.DATA_VALUE])
 
 
 def _armed(entry: Attributes) -> object:
