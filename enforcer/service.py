@@ -24,7 +24,7 @@ from enforcer.desk import Desk
 from enforcer.errors import PolicyError
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
-from enforcer.observe.audit import count
+from enforcer.observe.audit import AuditLog
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
@@ -82,8 +82,9 @@ class Service:
         self._desk = Desk(daemon, places.state_dir, self._clock)
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
+        self._audit = AuditLog(places.state_dir)
         self.metrics = Metrics(
-            lambda: self._snapshot, daemon.totals.now, lambda: count(places.state_dir)
+            lambda: self._snapshot, daemon.totals.now, lambda: self._audit.newest.seq
         )
         self._failures = 0
         self._last_said = self._told = ""
@@ -93,7 +94,20 @@ class Service:
 
     def step(self, cause: str) -> Outcome:
         self._desk.lapse()
-        return self._account(cause, self._daemon.step)
+        outcome = self._account(cause, self._daemon.step)
+        self._look_at_record()
+        return outcome
+
+    def _look_at_record(self) -> None:
+        """What the desk or a command has put on the record; a look costs two calls of the kernel.
+        A record that cannot be written must not stop a gateway.
+        """
+        try:
+            self._audit.settle(self._clock.now())
+        except OSError as error:
+            self._say_once("audit_unwritable", error=f"{self._places.state_dir}: {error.strerror}")
+        for note in self._audit.take_notes():
+            log.warning(f"audit_{note.what}", **note.values)
 
     def _account(self, cause: str, act: Callable[[], Outcome]) -> Outcome:
         started = time.perf_counter()

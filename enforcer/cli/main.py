@@ -34,6 +34,7 @@ VERBS = {
     "confirm": "let a provisional window open, or one on trial stay",
     "close": "end an armed window early, or cancel its next occurrence",
     "disarm": "end every armed window at once, with or without the daemon",
+    "audit": "check that the record of what was done is whole",
     "schema": "print the JSON schema of the configuration, for editors",
     "lab": "show the whole product at work on real packets, in namespaces of its own",
 }

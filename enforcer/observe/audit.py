@@ -1,27 +1,35 @@
-"""The record: who decided what, when, and on whose reference. One JSON object a line.
+"""The record: who decided what, when, on whose reference, and what became of it.
 
-In: events, as values. Out: lines at the end of `audit.jsonl`, synced before `record` returns, so
-that what was acknowledged is on the record. It only ever appends. Lines are canonical (sorted keys,
-no spaces, UTF-8), so that each can carry the digest of the one before. It never holds an address or
-a registrant: only the operator's own names.
+In: events, as values. Out: records at the end of the hash-chained `audit.jsonl` (`audit_chain` has
+the form, `audit_files` the disk), synced before `record` returns, so that what was acknowledged is
+on the record. It never holds an address of a subscriber or a registrant: only the operator's own
+names.
 """
 
 from __future__ import annotations
 
-import json
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-FILE = "audit.jsonl"
-VERSION = 1
+from enforcer.observe.audit_chain import Link
+from enforcer.observe.audit_files import FILE, AuditLog
+
+__all__ = ["FILE", "AuditLog", "Event", "record", "values"]
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """`what` is one word (`declared`, `confirmed`, `closed`, `lapsed`); `who` as the kernel tells
-    it (the peer of the control socket), or `enforcer` itself. `more` are further plain values.
+    """`what` is one word:
+
+    by people: `declared`, `confirmed`, `closed`, `disarmed`;
+    by the daemon: `armed`, `changed`, `ended`, `lapsed`, `repaired`, `refused`, `late`;
+    of the record itself: `adopted`, `mended`, `cut`, `pruned`.
+
+    `who` as the kernel tells it (the peer of the control socket), or `enforcer` itself. `more` are
+    further plain values (text, numbers, lists and mappings of such).
     """
 
     at: datetime
@@ -29,45 +37,32 @@ class Event:
     who: str
     window: str
     reference: str
-    more: dict[str, str | int | bool | None] = field(default_factory=dict)
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
-def line(event: Event) -> str:
-    """The event as it stands in the file, without the end of line."""
-    values = {
+# A reason may be as long as a file of YAML; a record is for reading.
+MOST_CHARACTERS = 4000
+
+
+def values(event: Event) -> dict[str, Any]:
+    """The keys of the event's record; what is `more` cannot pose as one of the common ones."""
+    every = {
         **event.more,
-        "v": VERSION,
         "at": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
         "what": event.what,
         "who": event.who,
         "window": event.window,
         "reference": event.reference,
     }
-    return json.dumps(values, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    return {key: _short(value) for key, value in every.items()}
 
 
-def count(directory: Path) -> int:
-    """How many records there are; 0 when there is no record yet, or it cannot be read."""
-    try:
-        with (directory / FILE).open("rb") as file:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 16), b""))
-    except OSError:
-        return 0
+def _short(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > MOST_CHARACTERS:
+        return value[:MOST_CHARACTERS] + "…"
+    return value
 
 
-def record(directory: Path, event: Event) -> None:
-    """Appends the event to the record in `directory`. Raises OSError: then it is not on record."""
-    directory.mkdir(parents=True, exist_ok=True)
-    data = line(event).encode() + b"\n"
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-    descriptor = os.open(directory / FILE, flags, 0o640)
-    try:
-        # A crash, or a full disk, may have left half a line: ours begins on one of its own.
-        end = os.lseek(descriptor, 0, os.SEEK_END)
-        if end and os.pread(descriptor, 1, end - 1) != b"\n":
-            data = b"\n" + data
-        if os.write(descriptor, data) != len(data):
-            raise OSError(None, "the disk took half a line only")
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def record(directory: Path, event: Event) -> Link:
+    """Puts one event on the record in `directory`. Raises OSError: then it is not on record."""
+    return AuditLog(directory).append(event.at, values(event))
