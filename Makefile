@@ -5,7 +5,7 @@ STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: run test check unit kernel kernels bench deps clean
+.PHONY: run test check unit kernel kernels bench soak deps clean
 
 run: deps $(STAMP)
 	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
@@ -32,6 +32,11 @@ kernels: deps $(STAMP)
 
 bench: deps $(STAMP)
 	$(PY) -m benchmarks
+
+# Thousands of faults under numbered packets, about half an hour: every lost one is counted.
+# SOAK gives options, for example: make soak SOAK="--seed 7 --kills 100"
+soak: deps $(STAMP)
+	$(PY) -m soak $(SOAK)
 
 deps:
 	@.ci/debian-packages

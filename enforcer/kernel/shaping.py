@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import errno
 import struct
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from enforcer.kernel.netlink import Netlink
@@ -36,6 +38,7 @@ _HANDLE = SHAPER_MAJOR << 16
 _IFNAME = 3
 _KIND, _OPTIONS = 1, 2
 _PARAMETERS, _INIT, _RATE64, _CEIL64 = 1, 2, 6, 7
+_STATS2, _STATS_QUEUE = 7, 3
 _INIT_STRUCT = struct.Struct("=5I")
 _RATE = "BBHhHI"
 _CLASS_STRUCT = struct.Struct(f"={_RATE}{_RATE}5I")
@@ -48,6 +51,10 @@ _TICK_NS = 64
 _MTU = 1600
 _SHORTEST_BURST_BYTES = 2 * _MTU
 _BURSTS_PER_S = 250
+# What an HTB gets that is to be emptied: faster than any link, so the device itself is the limit.
+_UNSHAPED_BPS = 800_000_000_000
+# A device that is itself at its limit never empties it; the end of a window waits no longer.
+_DRAIN_S, _DRAIN_POLL_S = 0.1, 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +159,7 @@ def put(route: Netlink, shaper: Shaper, index: int, label: str) -> None:
             route.request(
                 _htb(_NEW_QDISC, EXCLUSIVE, index, _HANDLE, _ROOT, attribute(_INIT, init))
             )
-        for minor, parent, rate_bps in _classes(shaper):
-            parent = _HANDLE if parent == _ROOT else parent
-            options = _class_options(rate_bps, shaper.rate_bps)
-            route.request(_htb(_NEW_CLASS, REPLACE, index, _HANDLE | minor, parent, *options))
+        _put_classes(route, shaper, index)
     except OSError as error:
         if fresh and error.errno != errno.EEXIST:
             remove(route, index)
@@ -163,11 +167,45 @@ def put(route: Netlink, shaper: Shaper, index: int, label: str) -> None:
         raise kernel_error(label, number) from None
 
 
+def _put_classes(route: Netlink, shaper: Shaper, index: int) -> None:
+    for minor, parent, rate_bps in _classes(shaper):
+        parent = _HANDLE if parent == _ROOT else parent
+        options = _class_options(rate_bps, shaper.rate_bps)
+        route.request(_htb(_NEW_CLASS, REPLACE, index, _HANDLE | minor, parent, *options))
+
+
 def remove(route: Netlink, index: int) -> None:
-    """Takes our HTB off a device. Nothing to do when it is not there, or no longer ours."""
+    """Takes our HTB off a device. Nothing to do when it is not there, or no longer ours.
+
+    The kernel throws away what is queued in a qdisc that goes (dev_deactivate_many), so it is
+    emptied first. What arrives while the kernel exchanges the root is beyond us: it meets the
+    `noop` qdisc until an RCU grace period is over (docs/reliability.md tells what that costs).
+    """
     if not any(each.device_index == index and each.ours for each in read_roots(route)):
         return
+    # Going is what matters: an HTB that somebody tampered with goes with what is in it.
+    with suppress(OSError):
+        _drain(route, index)
     route.request(Message(_DEL_QDISC, ACK, _TCMSG.pack(0, index, _HANDLE, _ROOT, 0)))
+
+
+def _drain(route: Netlink, index: int) -> None:
+    """Takes all limits off our HTB and waits, not for long, until nothing is queued in it."""
+    unshaped = Shaper("", _UNSHAPED_BPS, _UNSHAPED_BPS // 2)
+    _put_classes(route, unshaped, index)
+    deadline = time.monotonic() + _DRAIN_S
+    while _queued(route, index) and time.monotonic() < deadline:
+        time.sleep(_DRAIN_POLL_S)
+
+
+def _queued(route: Netlink, index: int) -> int:
+    """Packets in our HTB (struct gnet_stats_queue, <linux/gen_stats.h>)."""
+    for reply in route.dump(Message(_GET_QDISC, 0, _TCMSG.pack(0, 0, 0, 0, 0))):
+        _, device, handle, parent, _ = _TCMSG.unpack_from(reply.body)
+        if (device, handle, parent) == (index, _HANDLE, _ROOT):
+            stats = attributes(attributes(reply.body[_TCMSG.size :])[_STATS2])
+            return int(struct.unpack_from("=I", stats[_STATS_QUEUE])[0])
+    return 0
 
 
 def _htb(kind: int, flags: int, index: int, handle: int, parent: int, *options: bytes) -> Message:

@@ -97,6 +97,36 @@ def test_a_priority_leads_straight_to_its_class(real_world: RealWorld) -> None:
 
 
 @pytest.mark.kernel
+def test_what_is_queued_when_a_window_ends_is_sent_not_thrown_away(real_world: RealWorld) -> None:
+    """300 datagrams of 1,000 bytes at 1 Mbit/s are 2.4 s of queue, in the class of the rest."""
+    commit(real_world, t.AddShaper(replace(SHAPER, rate_bps=1_000_000, registered_bps=400_000)))
+    real_world.run("ip", "address", "add", "192.0.2.1/24", "dev", "wan0")
+    neighbour = "ip neigh add 192.0.2.2 lladdr 02:00:00:00:00:02 dev wan0 nud permanent"
+    real_world.run(*neighbour.split())
+    with in_namespace(real_world.namespace):
+        sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        arriving = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x0800))
+    with sender, arriving:
+        # What is queued counts as the sender's, and the buffers must not be the limit.
+        for sock, option in ((sender, 32), (arriving, 33)):  # SO_SNDBUFFORCE, SO_RCVBUFFORCE
+            sock.setsockopt(socket.SOL_SOCKET, option, 8 << 20)
+        arriving.bind(("wan0-peer", 0x0800))
+        arriving.settimeout(5)
+        for number in range(300):
+            sender.sendto(number.to_bytes(958, "big"), ("192.0.2.2", 7002))
+        backlog = re.search(
+            r"qdisc htb e4f0:.*?backlog \S+ (\d+)p",
+            real_world.run("tc", "-s", "qdisc", "show", "dev", "wan0"),
+            re.DOTALL,
+        )
+        assert backlog is not None
+        assert int(backlog[1]) > 200, "the queue must be long for this to tell anything"
+        commit(real_world, t.DeleteShaper("wan0"))
+        came = {int.from_bytes(arriving.recv(2000)[-958:], "big") for _ in range(300)}
+    assert came == set(range(300))
+
+
+@pytest.mark.kernel
 def test_every_rate_of_a_link_is_taken_without_a_word_in_the_kernels_log(
     real_world: RealWorld,
 ) -> None:

@@ -1,0 +1,134 @@
+"""Foreign flushes: another program (nft) empties something of our table, and the repair is timed.
+
+In: the gateway's namespace, with a window armed in it. Out: the fault, from just before the program
+starts to the moment the kernel holds again what it held: chains, sets, ledger, the peers' elements.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import time
+from dataclasses import dataclass
+from random import Random
+from socket import AF_INET, AF_INET6, inet_pton
+
+from enforcer.errors import KernelError
+from enforcer.kernel.nft import NftKernel
+from enforcer.lab.namespace import Namespace
+from enforcer.ruleset.vocabulary import FRONT, LEDGER_CHAIN, TABLE
+from soak.gateway import SoakError
+from soak.judge import Fault
+from soak.streams import REGISTERED4, REGISTERED6
+
+KINDS = ("ruleset", "table", "set", "chain")
+PATIENCE_S = 30.0
+_MAP = re.compile(r"reg([46])-(\d+)-\d+")
+_POLL_S = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What the gateway's kernel holds, without what runs: counters and what is left of timeouts."""
+
+    chains: object
+    sets: object
+    ledger: object
+    shapers: object
+    peers: object
+    front: str
+
+
+class Flusher:
+    """`repairs_s`: kind → seconds from the flush, as the generation tells it, to the repair."""
+
+    def __init__(self, place: Namespace, draw: Random) -> None:
+        self._place, self._draw = place, draw
+        self._kernel = NftKernel(place.name)
+        self.repairs_s: dict[str, list[float]] = {}
+
+    def close(self) -> None:
+        self._kernel.close()
+
+    def flush(self, kind: str) -> Fault:
+        """Raises SoakError when it is not repaired."""
+        before = self._settled()
+        what = self._what(kind)
+        begin_ns, generation = time.monotonic_ns(), self._kernel.generation()
+        with subprocess.Popen(self._place.argv("nft", "flush", *what)) as nft:
+            while self._kernel.generation() == generation and nft.poll() is None:
+                time.sleep(_POLL_S)
+            flushed = time.monotonic()
+            self._wait(before, what)
+            repaired_ns = time.monotonic_ns()
+        if nft.returncode:
+            raise SoakError(f"nft flush {' '.join(what)}: exit {nft.returncode}")
+        self.repairs_s.setdefault(kind, []).append(repaired_ns / 1e9 - flushed)
+        return Fault(f"foreign flush: {kind}", begin_ns, repaired_ns, foreign=True)
+
+    def _what(self, kind: str) -> tuple[str, ...]:
+        state = self._kernel.read()
+        if kind == "ruleset":
+            return ("ruleset",)
+        if kind == "table":
+            return ("table", "inet", TABLE)
+        if kind == "chain":
+            return "chain", "inet", TABLE, self._draw.choice([*sorted(state.chains), LEDGER_CHAIN])
+        name = self._draw.choice(sorted(n for n, s in state.sets.items()))
+        is_map = state.sets[name].kind in ("registered", "classes")
+        return "map" if is_map else "set", "inet", TABLE, name
+
+    def _wait(self, before: Held, what: tuple[str, ...]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                if self._held(before.front if FRONT not in what else None) == before:
+                    return
+            except KernelError:
+                pass  # it changes as we look
+            if time.monotonic() > deadline:
+                raise SoakError(f"nft flush {' '.join(what)}: not repaired in {PATIENCE_S:.0f} s")
+            time.sleep(_POLL_S)
+
+    def _settled(self) -> Held:
+        """As the daemon leaves it: the same at two looks."""
+        last, deadline = self._held(), time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            time.sleep(0.02)
+            now = self._held()
+            if now == last:
+                return now
+            last = now
+        raise SoakError("the gateway's kernel does not come to rest")
+
+    def _held(self, front: str | None = None) -> Held:
+        """`front` is taken as it is given: listing it takes a process, so only where it matters."""
+        state = self._kernel.read()
+        sets = {
+            name: (s.kind, s.size, len(s.elements) if s.kind == "armed" else s.elements)
+            for name, s in state.sets.items()
+        }
+        peers = {
+            (name, key): found
+            for name in sets
+            if (match := _MAP.fullmatch(name))
+            for key in [_key(int(match[1]), int(match[2]))]
+            for found in [self._kernel.elements(name, [key])]
+        }
+        if front is None:
+            front = self._listed_front() if FRONT in sets else ""
+        return Held(dict(state.chains), sets, dict(state.ledger), state.shapers, peers, front)
+
+    def _listed_front(self) -> str:
+        return subprocess.run(
+            self._place.argv("nft", "list", "set", "inet", TABLE, FRONT),
+            capture_output=True, text=True, timeout=20, check=False,
+        ).stdout  # fmt: skip
+
+
+def _key(family: int, length: int) -> bytes:
+    """The registered peer's key in a map of this family and prefix length."""
+    kind, address = (AF_INET, REGISTERED4) if family == 4 else (AF_INET6, REGISTERED6)
+    whole = int.from_bytes(inet_pton(kind, address), "big")
+    bits = 32 if family == 4 else 128
+    return (whole >> (bits - length) << (bits - length)).to_bytes(bits // 8, "big")
