@@ -36,15 +36,19 @@ class PolicyError(Exception):
     """The operator's files are refused; nothing in force changes. Carries every problem found.
 
     `count` is the number of problems found, which may exceed `len(problems)`: parsers of large
-    files keep the first ones and only count the rest.
+    files keep the first ones and only count the rest. With `more` they stopped counting there.
     """
 
-    def __init__(self, problems: list[Problem], count: int | None = None) -> None:
+    def __init__(
+        self, problems: list[Problem], count: int | None = None, *, more: bool = False
+    ) -> None:
         self.problems = tuple(problems)
         self.count = len(problems) if count is None else count
+        self.more = more
         lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
         if self.count > len(lines):
-            lines.append(f"… and {self.count - len(lines):,} more errors, {self.count:,} in all")
+            whole = f"{self.count:,} in all" + (" or more" if more else "")
+            lines.append(f"… and {self.count - len(lines):,} more errors, {whole}")
         super().__init__("\n".join(lines))
 
 

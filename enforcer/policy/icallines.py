@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from enforcer.policy.disguise import MARKUP, disguised, is_markup
 from enforcer.policy.words import shown
 
 DEEPEST = 8
@@ -57,6 +58,9 @@ class Component:
 
 def read_components(data: bytes) -> list[Component]:
     """The VCALENDARs of a file. Raises CalendarError."""
+    other = MARKUP if is_markup(data[:200]) else disguised(data)
+    if other is not None:
+        raise CalendarError(1, other)
     root = Component("", 1)
     open_: list[Component] = [root]
     for line in _content_lines(data):

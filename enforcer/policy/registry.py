@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enforcer.errors import SHOWN_PROBLEMS, PolicyError, Problem
+from enforcer.policy.disguise import MARKUP, disguised, is_markup
 from enforcer.policy.prefix import FAMILIES, Family, Service
 from enforcer.policy.registry_chunks import Decoders, Rows, read_csv, read_plain
 from enforcer.policy.registry_columns import (
@@ -36,6 +37,8 @@ from enforcer.policy.registry_columns import (
 from enforcer.policy.registry_rows import (
     FIELDS,
     HEADER,
+    LONGEST_LINE,
+    TOO_LONG,
     Row,
     RowError,
     decode_line,
@@ -64,6 +67,10 @@ __all__ = [
 _CHUNK_BYTES = 1 << 22
 _BOM = b"\xef\xbb\xbf"
 _SERVICE_LISTS = 65535
+# So many wrong rows are counted one by one; of a file with more nobody needs the number.
+MOST_COUNTED = 1_000_000
+# The header stands within so many lines of comments and blanks.
+_PREAMBLE_LINES = 10_000
 _PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")
 
 
@@ -76,20 +83,26 @@ def empty_registry(categories: Sequence[str]) -> Registry:
 def parse_registry(name: str, data: bytes, categories: Sequence[str]) -> Registry:
     """The registry in `data`. `name` is the file's name, for messages; `categories` the declared.
 
-    Raises PolicyError with the first 20 problems and the number of all.
+    Raises PolicyError with the first 20 problems and the number of all, counted up to a million.
     """
     builder = _Builder(name, categories)
     at, line, plain = _form(name, data, categories)
-    while at < len(data):
-        stop = data.find(b"\n", min(at + _CHUNK_BYTES, len(data) - 1))
-        stop = len(data) if stop < 0 else stop + 1
+    while at < len(data) and builder.count < MOST_COUNTED:
+        stop = len(data)
+        if stop - at > _CHUNK_BYTES:
+            full = at + _CHUNK_BYTES
+            stop = data.find(b"\n", full, full + LONGEST_LINE) + 1
+            if not stop:
+                # Not a line of ours, and what comes after it cannot be told apart from it.
+                builder.problem(line + data.count(b"\n", at, full), TOO_LONG)
+                break
         chunk = data[at:stop]
         if not chunk.endswith(b"\n"):
             chunk += b"\n"
         line += builder.read(chunk, line, plain)
         at = stop
     if builder.count:
-        raise PolicyError(builder.problems, builder.count)
+        raise PolicyError(builder.problems, builder.count, more=at < len(data))
     registry = builder.registry()
     if not len(registry):
         raise _refused(
@@ -104,13 +117,19 @@ def _refused(name: str, message: str, line: int = 0, column: int = 0) -> PolicyE
 
 def _form(name: str, data: bytes, categories: Sequence[str]) -> tuple[int, int, bool]:
     """Where the rows begin: position and line number; and whether it is the plain form."""
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise _refused(name, "is UTF-16 text; save it as UTF-8")
+    other = disguised(data)
+    if other is not None:
+        raise _refused(name, other)
     at = len(_BOM) if data.startswith(_BOM) else 0
     number = 0
     while at < len(data):
+        if number == _PREAMBLE_LINES:
+            fact = f"the first {_PREAMBLE_LINES:,} lines are blank or comments"
+            raise _refused(name, f"{fact}; begin with {HEADER}", number, 1)
         stop = data.find(b"\n", at)
         stop = len(data) if stop < 0 else stop
+        if stop - at > LONGEST_LINE:
+            raise _refused(name, TOO_LONG.message, number + 1, 1)
         line = data[at:stop].removesuffix(b"\r")
         number += 1
         if line.strip() and not line.lstrip().startswith(b"#"):
@@ -131,10 +150,10 @@ def _form(name: str, data: bytes, categories: Sequence[str]) -> tuple[int, int, 
 
 def _is_header(name: str, number: int, line: bytes) -> bool:
     """True for the header, False for a line of the plain form; raises PolicyError otherwise."""
-    if line.lstrip()[:1] == b"<":
-        raise _refused(
-            name, "is HTML or XML, perhaps a login page; check where the file comes from", number, 1
-        )
+    if is_markup(line):
+        raise _refused(name, MARKUP, number, 1)
+    if line.lstrip()[:1] in (b"[", b"{"):
+        raise _refused(name, f"is JSON; write CSV that begins with {HEADER}", number, 1)
     for other, title in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
         if line.count(other) == len(FIELDS) - 1:
             raise _refused(name, f"fields are separated by {title}; use commas", number, 1)
@@ -210,6 +229,8 @@ class _Builder:
         for line in read.odd.tolist():
             raw = chunk[read.starts[line] : read.ends[line]]
             try:
+                if len(raw) > LONGEST_LINE:
+                    raise TOO_LONG
                 row = _plain_row(raw) if plain else parse_row(raw, self.categories)
             except RowError as error:
                 self.problem(first_line + line, error)

@@ -11,7 +11,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 
+from enforcer.policy.disguise import foreign_row
 from enforcer.policy.limits import REGISTERED_SHORTEST
 from enforcer.policy.prefix import (
     Prefix,
@@ -20,11 +22,16 @@ from enforcer.policy.prefix import (
     parse_service,
 )
 from enforcer.policy.registry_columns import ALWAYS, FOREVER, day_number
+from enforcer.policy.words import shown
 
 FIELDS = ("id", "prefix", "category", "valid_from", "valid_until", "services")
 HEADER = ",".join(FIELDS)
 # More than any service list in use, and far below what would blow up the classes of the lookup.
 SERVICES_PER_ROW = 32
+
+# Far more than a row of 32 services needs; the careful path is slow, and a message quotes its row.
+LONGEST_LINE = 4096
+_LONGEST_PREFIX = 64
 
 # Addresses that no packet from the Internet may carry as its source (RFC 6890), so a row that
 # names them is a mistake. Private and documentation ranges are accepted: labs use them.
@@ -53,6 +60,11 @@ class RowError(Exception):
         self.column = column
         self.message = message
         super().__init__(message)
+
+
+TOO_LONG = RowError(
+    1, f"a line of more than {LONGEST_LINE:,} bytes; write one registration a line, each ended"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +101,12 @@ def split_fields(text: str) -> list[tuple[int, str]]:
     """`(column, value)` of each field of a CSV line (RFC 4180, but a row is one line)."""
     fields: list[tuple[int, str]] = []
     at = 0
+    if '"' not in text:
+        # Nearly every line, and a million of them when a feed is broken throughout.
+        for value in text.split(","):
+            fields.append((at + 1, value))
+            at += len(value) + 1
+        return fields
     while True:
         if text.startswith('"', at):
             end = at + 1
@@ -124,6 +142,8 @@ def parse_row(line: bytes, categories: Sequence[str]) -> Row:
     """A line of the CSV form. Raises RowError with the first thing wrong, from left to right."""
     fields = split_fields(decode_line(line))
     if len(fields) != len(FIELDS):
+        if (other := foreign_row(line)) is not None:
+            raise RowError(1, other)
         noun = "field" if len(fields) == 1 else "fields"
         raise RowError(
             1, f"{len(fields)} {noun} where 6 are needed; write {HEADER} (an empty field counts)"
@@ -157,6 +177,8 @@ def parse_plain_row(line: bytes) -> Prefix | None:
     value = content.strip(" ")
     if not value:
         return None
+    if (other := foreign_row(line)) is not None:
+        raise RowError(1, other)
     column = content.index(value[0]) + 1
     return registered_prefix(column, value, bare_address=True)
 
@@ -165,6 +187,9 @@ def registered_prefix(column: int, text: str, *, bare_address: bool = False) -> 
     """A prefix that may be registered. Raises RowError."""
     if not text:
         raise RowError(column, "prefix is empty; write it like 192.0.2.0/24 or 2001:db8::/56")
+    if len(text) > _LONGEST_PREFIX:
+        fact = f"prefix {shown(text)} has {len(text):,} characters"
+        raise RowError(column, f"{fact}; write it like 192.0.2.0/24 or 2001:db8::/56")
     try:
         prefix = parse_prefix(text, bare_address=bare_address)
     except ValueError as error:
@@ -191,9 +216,16 @@ def _category(column: int, text: str, categories: Sequence[str]) -> int:
         return list(categories).index(text)
     if not text:
         raise RowError(column, f"category is empty; write one of {', '.join(categories)}")
-    near = difflib.get_close_matches(text, categories, n=1)
+    raise RowError(column, _undeclared(text, tuple(categories)))
+
+
+@lru_cache(maxsize=64)
+def _undeclared(text: str, categories: tuple[str, ...]) -> str:
+    """Kept, for a category that one row has wrong a million rows have wrong."""
+    near = difflib.get_close_matches(text[:_LONGEST_PREFIX], categories, n=1)
     hint = f"write {near[0]}" if near else f"write one of {', '.join(categories)}"
-    raise RowError(column, f"category {text!r} is not declared; {hint}, or declare it")
+    quoted = repr(text) if len(text) <= _LONGEST_PREFIX else shown(text)
+    return f"category {quoted} is not declared; {hint}, or declare it"
 
 
 def parse_day(text: str) -> int | None:

@@ -124,6 +124,8 @@ def _lifelines(document: Document, main: MainSection, problems: list[Problem]) -
             fact = f"{prefix} is every address, and a guard that lets everybody in guards nothing"
         elif prefix.length < shortest:
             fact = f"{prefix} is wider than a /{shortest}, the widest that a lifeline may be"
+        elif (what := _never_a_source(prefix)) is not None:
+            fact = f"{prefix} holds {what}, from which nothing comes in"
         else:
             continue
         remedy = "write the prefixes of the servers that must always get in"
@@ -164,6 +166,15 @@ _NOBODYS = tuple(
         ("ff00::/8", "multicast addresses"),
     )
 )
+_LINK_LOCAL = "link-local addresses"
+
+
+def _never_a_source(prefix: Prefix) -> str | None:
+    """What a prefix holds that is no source on any network; the next router may be link-local."""
+    names = (what for block, what in _NOBODYS if what != _LINK_LOCAL and prefix.overlaps(block))
+    return next(names, None)
+
+
 _OWN = "an estate holds the operator's own servers"
 
 

@@ -13,6 +13,7 @@ import re
 import yaml
 
 from enforcer.errors import Problem
+from enforcer.policy.disguise import MARKUP, disguised, is_markup
 from enforcer.policy.places import Document, Place
 from enforcer.policy.yamlevents import MOST_PROBLEMS, Builder
 
@@ -44,7 +45,7 @@ def read_yaml(file: str, data: bytes, root: str = "") -> tuple[Document | None, 
     return Document(file, builder.value, builder.positions, builder.keys, root), []
 
 
-_BOMS = ((b"\xef\xbb\xbf", "UTF-8"), (b"\xff\xfe", "UTF-16"), (b"\xfe\xff", "UTF-16"))
+_BOM = b"\xef\xbb\xbf"
 # Tabs, control characters, and characters that break or reorder a line without showing it.
 _UNSEEN = re.compile(
     "[\x00-\x09\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff]"
@@ -55,10 +56,14 @@ _COMMENT_LINE = re.compile(r" *#")
 
 
 def _decode(file: str, data: bytes) -> tuple[str | None, list[Problem]]:
-    for mark, name in _BOMS:
-        if data.startswith(mark):
-            fact = f"begins with a {name} byte order mark"
-            return None, [Problem(file, 1, 1, "", f"{fact}; save it as UTF-8 without one")]
+    if data.startswith(_BOM):
+        fact = "begins with a UTF-8 byte order mark"
+        return None, [Problem(file, 1, 1, "", f"{fact}; save it as UTF-8 without one")]
+    other = disguised(data)
+    if other is not None:
+        return None, [Problem(file, 0, 0, "", other)]
+    if is_markup(data[:200]):
+        return None, [Problem(file, 1, 1, "", MARKUP)]
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import os
 import posixpath
-import stat
 import zoneinfo
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -25,10 +23,14 @@ from enforcer.policy.zones import Zones
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.load import load
 from enforcer.schedule.orders import Orders
+from enforcer.sources.reading import read_whole, refusal
+from enforcer.sources.trust import distrust
 
-YAML_BYTES = 64 * 1024**2
+# Ten thousand windows are 4 MB. YAML is read at about 1 MB a second, and the daemon waits for it.
+YAML_BYTES = 8 * 1024**2
 CALENDAR_BYTES = 16 * 1024**2
-REGISTRY_BYTES = 1024**3
+# Some four million rows, more than the kernel holds in the memory that it is given by default.
+REGISTRY_BYTES = 256 * 1024**2
 WINDOWS_FOLDER = "windows.d"
 
 # The system's zones; names are listed (which opens every file of the database) for hints only.
@@ -37,42 +39,128 @@ ZONES = Zones(zoneinfo.ZoneInfo, zoneinfo.available_timezones)
 
 @dataclass(frozen=True, slots=True)
 class Documents:
-    """The YAML files: `files` is name → bytes, `main` the name of `enforcer.yaml` among them."""
+    """What declares a policy: `files` is name → bytes of the YAML files, `main` the name of
+    `enforcer.yaml` among them, `calendars` name → bytes of the calendar files that windows name.
+    """
+
+    main: str
+    files: Mapping[str, bytes]
+    calendars: Mapping[str, bytes] = field(default_factory=dict)
+
+    def policy(self, now: datetime | None = None, orders: Orders = NO_ORDERS) -> Policy:
+        """The policy that they declare, with nothing read anew. Raises PolicyError."""
+        return load(self.files, self.main, ZONES, self._calendar, now, orders)
+
+    def _calendar(self, name: str) -> bytes:
+        try:
+            return self.calendars[name]
+        except KeyError:
+            raise ValueError("was not kept with the configuration; load it anew") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """A whole configuration as it was read; `registries` is name → bytes of the registry files."""
+
+    documents: Documents
+    registries: Mapping[str, bytes]
+
+
+@dataclass(slots=True)
+class Reader:
+    """Reads the files of one configuration below `folder`, and gathers what is wrong with them.
+
+    With `guarded` it refuses what somebody else could change (`sources.trust`).
+    """
 
     folder: Path
-    main: str
-    files: dict[str, bytes]
+    guarded: bool = False
+    problems: list[Problem] = field(default_factory=list)
+    _looked_at: set[Path] = field(default_factory=set)
+
+    def documents(self, main: str) -> dict[str, bytes]:
+        """`enforcer.yaml` and `windows.d/*.yaml` beside it, by name."""
+        files = self.every([main], YAML_BYTES)
+        # Where the configuration itself is not there, its folder is what the person has to see.
+        path = str(self.folder / main)
+        self.problems = [replace(p, file=path) if p.file == main else p for p in self.problems]
+        files |= self.every(self._windows_files(), YAML_BYTES)
+        if sum(map(len, files.values())) > YAML_BYTES:
+            fact = f"its files are larger than {YAML_BYTES // 1024**2:,} MB together"
+            self._refuse(WINDOWS_FOLDER, f"{fact}, the most that is read; take old windows out")
+        return files
+
+    def every(self, names: Iterable[str], most_bytes: int) -> dict[str, bytes]:
+        """The files `names`, without those that cannot be read."""
+        files: dict[str, bytes] = {}
+        for name in names:
+            try:
+                files[name] = self.one(name, most_bytes)
+            except ValueError as error:
+                self._refuse(name, str(error))
+        return files
+
+    def one(self, name: str, most_bytes: int) -> bytes:
+        """The bytes of a file. Raises ValueError with `fact; remedy`."""
+        path = self.folder / name
+        try:
+            data = read_whole(path, most_bytes, guarded=self.guarded)
+            self._look_at(path.parent)
+            if path.is_symlink():
+                self._look_at(path.resolve().parent)
+        except (OSError, ValueError) as error:
+            raise ValueError(refusal(error, path)) from error
+        return data
+
+    def calendar(self, name: str) -> bytes:
+        return self.one(name, CALENDAR_BYTES)
+
+    def done(self) -> None:
+        """Raises PolicyError when anything was wrong."""
+        if self.problems:
+            raise PolicyError(sorted(self.problems))
+
+    def _windows_files(self) -> list[str]:
+        folder = self.folder / WINDOWS_FOLDER
+        try:
+            names = sorted(os.listdir(folder))
+            self._look_at(folder, listed=True)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._refuse(WINDOWS_FOLDER, refusal(error))
+            return []
+        wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
+        for name in names:
+            if name.endswith(".yml") and not name.startswith("."):
+                self._refuse(_in_windows(name), "is not read; rename it to end in .yaml")
+        for name in wanted:
+            # A name that a terminal cannot show would hide which file a message is about.
+            if not name.isprintable():
+                fact = f"holds a file named {shown(name)}, which cannot be shown"
+                self._refuse(WINDOWS_FOLDER, f"{fact}; rename it")
+        return [_in_windows(name) for name in wanted if name.isprintable()]
+
+    def _look_at(self, folder: Path, *, listed: bool = False) -> None:
+        """Who may write to a folder may put another file in the place of one in it."""
+        if not self.guarded or folder in self._looked_at:
+            return
+        self._looked_at.add(folder)
+        why = distrust(folder.stat(), folder=True, listed=listed)
+        if why is not None:
+            below = folder.is_relative_to(self.folder) and folder != self.folder
+            self._refuse(str(folder.relative_to(self.folder) if below else folder), why)
+
+    def _refuse(self, name: str, message: str) -> None:
+        self.problems.append(Problem(name, 0, 0, "", message))
 
 
-def read(config_path: Path) -> Documents:
-    """`enforcer.yaml` at `config_path` and `windows.d/*.yaml` beside it.
-
-    Files of `windows.d` that begin with a dot or do not end in `.yaml` are left out; a missing
-    `windows.d` is an empty one. Raises PolicyError.
-    """
-    folder, main = config_path.parent, config_path.name
-    problems: list[Problem] = []
-    files = _read_all(folder, [main], YAML_BYTES, problems)
-    # Where the configuration itself is not there, its folder is what the person has to see.
-    problems = [replace(problem, file=str(config_path)) for problem in problems]
-    files |= _read_all(folder, _windows_files(folder, problems), YAML_BYTES, problems)
-    if problems:
-        raise PolicyError(sorted(problems))
-    return Documents(folder, main, files)
-
-
-def read_registry(folder: Path, names: Iterable[str]) -> dict[str, bytes]:
-    """The registry files `names`, relative to `folder`: name → bytes. Raises PolicyError."""
-    problems: list[Problem] = []
-    files = _read_all(folder, names, REGISTRY_BYTES, problems)
-    if problems:
-        raise PolicyError(sorted(problems))
-    return files
+def _in_windows(name: str) -> str:
+    return posixpath.join(WINDOWS_FOLDER, name)
 
 
 def load_policy(
     config_path: Path,
-    zones: Zones = ZONES,
     now: datetime | None = None,
     orders: Orders = NO_ORDERS,
     more: Mapping[str, bytes] = MappingProxyType({}),
@@ -83,77 +171,31 @@ def load_policy(
     windows files that are not on the disk yet, by name. Raises PolicyError with every
     problem of the configuration or, when it has none, of the registry files that cannot be read.
     """
-    documents = read(config_path)
-    read_calendar = partial(_read_calendar, documents.folder)
-    files = {**documents.files, **more}
-    policy = load(files, documents.main, zones, read_calendar, now, orders)
-    return policy, read_registry(documents.folder, policy.registry.files)
+    policy, texts = read_texts(config_path, now, orders, more)
+    return policy, dict(texts.registries)
 
 
-def _read_calendar(folder: Path, name: str) -> bytes:
-    try:
-        return _read_one(folder / name, CALENDAR_BYTES)
-    except (OSError, ValueError) as error:
-        raise ValueError(refusal(error)) from error
+def read_texts(
+    config_path: Path,
+    now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
+    more: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    guarded: bool = False,
+) -> tuple[Policy, Texts]:
+    """As `load_policy`, with all bytes that were read. With `guarded` every file and folder that
+    somebody else could change is refused.
+    """
+    reader = Reader(config_path.parent, guarded)
+    main = config_path.name
+    files = reader.documents(main)
+    reader.done()
+    calendars: dict[str, bytes] = {}
 
+    def read_calendar(name: str) -> bytes:
+        return calendars.setdefault(name, reader.calendar(name))
 
-def _windows_files(folder: Path, problems: list[Problem]) -> list[str]:
-    try:
-        names = sorted(os.listdir(folder / WINDOWS_FOLDER))
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", refusal(error)))
-        return []
-    wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
-    for name in names:
-        if name.endswith(".yml") and not name.startswith("."):
-            place = posixpath.join(WINDOWS_FOLDER, name)
-            problems.append(Problem(place, 0, 0, "", "is not read; rename it to end in .yaml"))
-    for name in wanted:
-        # A name that a terminal cannot show would hide which file a message is about.
-        if not name.isprintable():
-            fact = f"holds a file named {shown(name)}, which cannot be shown"
-            problems.append(Problem(WINDOWS_FOLDER, 0, 0, "", f"{fact}; rename it"))
-    return [posixpath.join(WINDOWS_FOLDER, name) for name in wanted if name.isprintable()]
-
-
-def _read_all(
-    folder: Path, names: Iterable[str], most_bytes: int, problems: list[Problem]
-) -> dict[str, bytes]:
-    files: dict[str, bytes] = {}
-    for name in names:
-        try:
-            files[name] = _read_one(folder / name, most_bytes)
-        except (OSError, ValueError) as error:
-            problems.append(Problem(name, 0, 0, "", refusal(error)))
-    return files
-
-
-def _read_one(path: Path, most_bytes: int) -> bytes:
-    # Without O_NONBLOCK a named pipe in the place of a file would hold the daemon for ever.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise ValueError("is not a regular file; put a file there, or name another")
-        data = file.read(most_bytes + 1)
-    if len(data) > most_bytes:
-        size = f"{most_bytes // 1024**2:,} MB"
-        raise ValueError(f"is larger than {size}, the most that is read; split it, or correct it")
-    return data
-
-
-def refusal(error: Exception) -> str:
-    """Why a file could not be read, as `fact; remedy`."""
-    match error:
-        case FileNotFoundError():
-            return "does not exist; create it, or correct its name"
-        case PermissionError():
-            return "may not be read by this user; give the daemon's user or group the right to"
-        case IsADirectoryError():
-            return "is a directory; name a file in it"
-        case NotADirectoryError():
-            return "is, or lies below, a file that should be a directory; correct the path"
-        case OSError():
-            return f"cannot be read: {error.strerror or error}; check the file and its disk"
-    return str(error)
+    policy = load({**files, **more}, main, ZONES, read_calendar, now, orders)
+    registries = reader.every(policy.registry.files, REGISTRY_BYTES)
+    reader.done()
+    return policy, Texts(Documents(main, files, calendars), registries)

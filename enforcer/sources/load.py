@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,31 +12,39 @@ from enforcer.policy.model import Policy
 from enforcer.policy.registry import Registry, merge, parse_registry
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.orders import Orders
-from enforcer.sources.files import load_policy
+from enforcer.sources.files import Documents, read_texts
 
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
+    """`documents` are the bytes that `policy` was read from; None where it came from elsewhere."""
+
     policy: Policy
     registry: Registry
+    documents: Documents | None = None
 
 
 def load_configuration(
     config: Path, now: datetime | None = None, orders: Orders = NO_ORDERS
 ) -> Configuration:
     """`now` and `orders` as in `load_policy`. Raises PolicyError with every problem of every file;
-    then nothing of it is used.
+    then nothing of it is used. A file that somebody else could change is such a problem.
     """
-    policy, files = load_policy(config, now=now, orders=orders)
+    policy, texts = read_texts(config, now, orders, guarded=True)
+    return Configuration(policy, parse_all(texts.registries, policy), texts.documents)
+
+
+def parse_all(files: Mapping[str, bytes], policy: Policy) -> Registry:
+    """The registry files of a policy as one registry. Raises PolicyError with every problem."""
     registries: list[Registry] = []
     problems: list[Problem] = []
-    count = 0
+    count, more = 0, False
     for name, data in files.items():
         try:
             registries.append(parse_registry(name, data, policy.categories))
         except PolicyError as error:
             problems += error.problems
-            count += error.count
+            count, more = count + error.count, more or error.more
     if problems:
-        raise PolicyError(problems, count)
-    return Configuration(policy, merge(registries))
+        raise PolicyError(problems, count, more=more)
+    return merge(registries)

@@ -54,7 +54,8 @@ def test_text_loses_its_escapes() -> None:
     ("data", "line", "fact"),
     [
         (b"", 1, "is no iCalendar file"),
-        (b"<html></html>", 1, '"<html></html>" is no line of a calendar'),
+        (b"<html></html>", 1, "is HTML or XML, perhaps a login page"),
+        (b"\x1f\x8b\x08\x00", 1, "is compressed by gzip"),
         (b"BEGIN:VCALENDAR\nA:1\n", 1, '"VCALENDAR" has no END: the file is cut off'),
         (b"BEGIN:VCALENDAR\nEND:VEVENT\n", 2, 'END:"VEVENT" ends nothing that began'),
         (b"END:VCALENDAR\n", 1, 'END:"VCALENDAR" ends nothing that began'),

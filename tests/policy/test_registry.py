@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.errors import PolicyError
+from enforcer.policy import registry as registry_module
 from enforcer.policy.prefix import parse_prefix, parse_service
 from enforcer.policy.registry import (
     HEADER,
@@ -224,6 +225,32 @@ def test_every_error_is_counted_and_the_first_twenty_are_told() -> None:
     assert refused.value.count == 70_000
     assert [problem.line for problem in refused.value.problems] == list(range(2, 22))
     assert str(refused.value).endswith("… and 69,980 more errors, 70,000 in all")
+
+
+def test_errors_past_a_million_are_not_counted_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry_module, "MOST_COUNTED", 5000)
+    monkeypatch.setattr(registry_module, "_CHUNK_BYTES", 1 << 16)
+    with pytest.raises(PolicyError) as refused:
+        registry("x\n" * 1_000_000)
+    assert refused.value.more
+    # Counted to the end of a chunk, and no further.
+    assert refused.value.count == (1 << 15) + 1
+    assert str(refused.value).endswith("in all or more")
+
+
+def test_a_line_without_end_is_refused_with_its_number_and_not_read() -> None:
+    row = "a,20.0.0.0/24,mission,,,\n"
+    with pytest.raises(PolicyError) as refused:
+        registry(row * 5 + "b," + "9" * 20_000_000)
+    assert [(p.line, p.column) for p in refused.value.problems] == [(7, 1)]
+    assert len(str(refused.value)) < 200
+
+
+def test_a_file_of_nothing_but_line_ends_is_given_up_soon() -> None:
+    with pytest.raises(PolicyError, match="the first 10,000 lines are blank or comments; begin"):
+        parse_registry("r.csv", b"\n" * 20_000_000, CATEGORIES)
 
 
 BAD = Path(__file__).parent.parent / "bad_registry"

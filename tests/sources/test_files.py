@@ -10,6 +10,7 @@ import pytest
 
 from enforcer.errors import PolicyError
 from enforcer.sources import files
+from enforcer.sources.reading import refusal
 from tests.policy.documents_by_hand import MAIN, window
 
 
@@ -30,9 +31,8 @@ def message(folder: Path) -> str:
 def test_the_yaml_files_of_windows_d_are_read_in_order_and_no_others(folder: Path) -> None:
     for name in ("b.yaml", "a.yaml", ".hidden.yaml", "c.yaml~", "d.txt", "e.yaml.bak"):
         (folder / "windows.d" / name).write_text(window(name.strip(".").replace(".", "-")))
-    documents = files.read(folder / "enforcer.yaml")
-    assert documents.main == "enforcer.yaml"
-    assert list(documents.files) == ["enforcer.yaml", "windows.d/a.yaml", "windows.d/b.yaml"]
+    read = files.Reader(folder).documents("enforcer.yaml")
+    assert list(read) == ["enforcer.yaml", "windows.d/a.yaml", "windows.d/b.yaml"]
 
 
 def test_policy_and_registry_bytes_come_out(folder: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(
 
 def test_a_file_that_may_not_be_read_says_who_has_to_be_let_in() -> None:
     # A test that runs as root may read everything: the sentence is checked from the error.
-    assert files.refusal(PermissionError(13, "Permission denied")) == (
+    assert refusal(PermissionError(13, "Permission denied")) == (
         "may not be read by this user; give the daemon's user or group the right to"
     )
 
@@ -110,6 +110,18 @@ def test_a_file_over_the_limit_is_not_read_to_its_end(
     (folder / "windows.d" / "w.yaml").write_bytes(b"#" * (1024**2 + 1))
     assert message(folder) == (
         "windows.d/w.yaml: is larger than 1 MB, the most that is read; split it, or correct it"
+    )
+
+
+def test_all_windows_files_together_have_a_limit_too(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "YAML_BYTES", 1024**2)
+    for name in ("a", "b"):
+        (folder / "windows.d" / f"{name}.yaml").write_bytes(b"#" * (600 * 1024))
+    assert message(folder) == (
+        "windows.d: its files are larger than 1 MB together, the most that is read; take old "
+        "windows out"
     )
 
 
