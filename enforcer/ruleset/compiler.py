@@ -53,7 +53,7 @@ def compile_ruleset(
 ) -> Ruleset:
     """What should be in the kernel while just these windows are active.
 
-    `devices` are the interfaces that exist; a measure on one that does not is left out until it is
+    `devices` are the interfaces that exist; a reserve on one that does not is left out until it is
     back. `unshapeable` are devices whose root qdisc is somebody else's.
     """
     containers: list[Container] = [RegisteredMap(stage) for stage in tables.stages]
@@ -65,14 +65,10 @@ def compile_ruleset(
         window = activation.window
         window_parts: list[Part] = []
         if window.guard:
-            uplinks = tuple(u for u in policy.gateway.uplinks if u in devices)
-            estate = policy.estate(window.guard.estate)
-            if uplinks:
-                window_parts.append(
-                    guard_part(
-                        window.id, estate, uplinks, policy.lifelines, tables, stage=window.stage
-                    )
-                )
+            estate, uplinks = policy.estate(window.guard.estate), policy.gateway.uplinks
+            window_parts.append(
+                guard_part(window.id, estate, uplinks, policy.lifelines, tables, stage=window.stage)
+            )
         if window.mark:
             window_parts.append(mark_part(window.id, window.mark, tables))
         if window.reserve:

@@ -46,8 +46,9 @@ def _drop(
     found = []
     if window.stage:
         found.append(f"{place} belongs to a staged window")
-    if step.hook.name != "ingress" or step.hook.device not in case.policy.gateway.uplinks:
-        found.append(f"{place} is not at ingress of an uplink (a)")
+    came_in_on = {s.device for s in step.facts if isinstance(s, v.IifName)}
+    if step.hook.name != "prerouting" or came_in_on.isdisjoint(case.policy.gateway.uplinks):
+        found.append(f"{place} is reached by packets that did not come in on an uplink (a)")
     families = {s.family for s in step.facts if isinstance(s, v.IsFamily)}
     if len(families) != 1:
         return [*found, f"{place} is reached by packets of no one family"]

@@ -1,8 +1,8 @@
 """guard: new inbound flows to an estate come in from registered sources and lifelines only.
 
-The one measure that drops. In order, the cheapest and most selective first: the uplink (the hook
-itself), the estate's prefixes, its services and "starts something new", the arming set, lifelines,
-the registered lookup; what is left is counted and dropped (counted only when the window is staged).
+The one measure that drops. In order, the cheapest and most selective first: the uplink, the
+estate's prefixes, its services and "starts something new", the arming set, lifelines, the
+registered lookup; what is left is counted and dropped (counted only when the window is staged).
 Stateless: conntrack would cost more than all of this, and its table is what an attack fills.
 """
 
@@ -24,6 +24,7 @@ from enforcer.ruleset.vocabulary import (
     Drop,
     Goto,
     Hook,
+    IifName,
     IsFamily,
     KeyType,
     MaskedIn,
@@ -37,7 +38,10 @@ from enforcer.ruleset.vocabulary import (
     TcpStart,
 )
 
-PRIORITY = 0
+# Where `nft` has "raw": before connection tracking, whose table is what an attack fills. Not at
+# ingress: whatever its rules, a chain hooked there drops packets of everybody's that the kernel
+# cannot parse so early, later fragments of IPv6 AH among them (docs/decisions/0010).
+HOOK = Hook("prerouting", -300)
 _KEY: dict[Family, KeyType] = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 
@@ -103,7 +107,9 @@ def guard_part(
     *,
     stage: bool,
 ) -> Part:
-    """`uplinks` are those that exist; `stage` counts what would be held back and drops nothing."""
+    """`stage` counts what would be held back and drops nothing. Uplinks are matched by name: one
+    that comes and goes stays guarded.
+    """
     owner = f"guard.{window}"
     services, containers = _service_matches(owner, estate)
     base_rules: list[Rule] = []
@@ -118,10 +124,9 @@ def guard_part(
         asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in services)
         chains += [*behind, new_chain, Chain(flow, asked)]
         containers += [*estate_sets, *sets]
-    chains += [
-        Chain(f"{owner}.on.{uplink}", tuple(base_rules), Hook("ingress", PRIORITY, uplink))
-        for uplink in uplinks
-    ]
+    inbound = Chain(f"{owner}.inbound", tuple(base_rules))
+    base = tuple(Rule((IifName(uplink), Goto(inbound.name))) for uplink in uplinks)
+    chains += [inbound, Chain(owner, base, HOOK)]
     return Part(containers=tuple(containers), chains=tuple(chains))
 
 

@@ -73,8 +73,7 @@ def _places(policy: Policy, active: dict[str, Activation]) -> dict[str, Place]:
         if window.reserve:
             places[f"reserve.{window.id}"] = (window.id, "postrouting", None)
         if window.guard:
-            for uplink in policy.gateway.uplinks:
-                places[f"guard.{window.id}.on.{uplink}"] = (window.id, "ingress", uplink)
+            places[f"guard.{window.id}"] = (window.id, "prerouting", None)
     return places
 
 

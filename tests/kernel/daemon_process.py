@@ -196,7 +196,8 @@ def knock(namespace: str) -> None:
     """Puts one such datagram on the wire, so that it arrives at wan0 from outside."""
     udp = struct.pack("!HHHH", 9, 51820, 8 + 4, 0) + b"knock"[:4]
     source, to = (socket.inet_aton(a) for a in ("192.0.2.99", "203.0.113.5"))
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0, source, to)
+    # 0x7c64 is this header's checksum: the kernel throws others away before any rule.
+    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(udp), 0, 0, 64, 17, 0x7C64, source, to)
     frame = b"\xff" * 6 + b"\x02" + bytes(5) + b"\x08\x00" + ip + udp
     with in_namespace(namespace):
         wire = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)

@@ -12,7 +12,7 @@ from tests.kernel.daemon_process import Gateway, Manager, eventually, knock, sto
 
 pytestmark = pytest.mark.kernel
 
-ALL_HOOKS = {"ingress wan0", "prerouting", "postrouting"}
+ALL_HOOKS = {"prerouting", "postrouting"}
 HELD = (
     'enforcer_packets_total{category="unregistered",family="ipv4",measure="guard",'
     'verdict="held_back",window="ddos"}'

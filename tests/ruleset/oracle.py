@@ -60,7 +60,7 @@ def guard(world: World, w: Window, packet: Packet) -> Held:
     estate = world.policy.estate(w.guard.estate)
     starts = packet.protocol != 6 or packet.flags & (SYN | ACK) == SYN
     concerned = (
-        packet.hook == "ingress"
+        packet.hook == "prerouting"
         and packet.iif in world.policy.gateway.uplinks
         and any(_has(p, packet, packet.daddr) for p in estate.prefixes)
         and any(_is(s, packet, packet.dport) for s in estate.services)

@@ -151,7 +151,7 @@ def packets(draw: st.DrawFn, hook: str, world: World) -> Packet:
     return Packet(
         hook=hook,
         iif=draw(st.sampled_from(["wan0", "wan0", "wan1", "lan0"])),
-        oif="" if hook == "ingress" else draw(st.sampled_from(["wan0", "wan0", "lan0"])),
+        oif="" if hook == "prerouting" else draw(st.sampled_from(["wan0", "wan0", "lan0"])),
         family=family,
         saddr=draw(st.sampled_from(sources)),
         daddr=draw(st.sampled_from(targets)),

@@ -619,11 +619,11 @@ def test_a_window_on_a_device_that_is_gone_waits_for_it() -> None:
     gone = compiled(active(ALL_THREE), devices=frozenset({"lo", "wan1"}))
     machine = Machine(frozenset({"lo", "wan1"}))
     machine.settle(gone)
-    assert "guard.ddos.on.wan0" not in machine.kernel.read().chains
+    assert "reserve.ddos" not in machine.kernel.read().chains
     assert machine.kernel.read().shapers == frozenset()
     machine.kernel.devices.add("wan0")
     machine.settle(GOOD)
-    assert "guard.ddos.on.wan0" in machine.kernel.read().chains
+    assert "reserve.ddos" in machine.kernel.read().chains
 
 
 def test_two_windows_that_share_a_link_have_one_shaper() -> None:
