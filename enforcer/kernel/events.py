@@ -26,7 +26,15 @@ from enforcer.kernel.netlink import (
     open_socket,
 )
 from enforcer.kernel.remedies import kernel_error
-from enforcer.kernel.wire import FAMILY_INET, Reply, attributes, each_attribute, replies, string
+from enforcer.kernel.wire import (
+    FAMILY_INET,
+    MALFORMED,
+    Reply,
+    attributes,
+    each_attribute,
+    replies,
+    string,
+)
 from enforcer.ruleset.vocabulary import TABLE
 
 _GROUP_NFTABLES, _GROUP_LINK, _GROUP_TC = 7, 1, 4
@@ -97,12 +105,15 @@ class Monitor:
     def drain(self) -> list[KernelEvent]:
         """Everything that waits, in order; never blocks."""
         events: list[KernelEvent] = []
-        for reply in self._waiting(self._netfilter, events):
-            if (event := self._ruleset_event(reply)) is not None:
-                events.append(event)
-        for reply in self._waiting(self._route, events):
-            if (event := _route_event(reply)) is not None:
-                events.append(event)
+        for sock, read in ((self._netfilter, self._ruleset_event), (self._route, _route_event)):
+            for reply in self._waiting(sock, events):
+                try:
+                    event = read(reply)
+                except MALFORMED:
+                    # What it told is as lost as if it had not come.
+                    event = KernelEvent("overflow", "an event was not understood")
+                if event is not None:
+                    events.append(event)
         return events
 
     def _waiting(self, sock: socket.socket, events: list[KernelEvent]) -> Iterator[Reply]:

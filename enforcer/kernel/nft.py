@@ -20,7 +20,7 @@ from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
 from enforcer.kernel.remedies import kernel_error, label
-from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
+from enforcer.kernel.wire import MALFORMED, Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
 from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE, Bulk
@@ -55,12 +55,15 @@ class NftKernel:
     def generation(self) -> int:
         try:
             (reply,) = self._netfilter.request(nftables(n.Msg.GET_GENERATION, 0))
+            return decode.generation(decode.body(reply))[0]
         except OSError as error:
             raise kernel_error("read", error.errno or errno.EIO) from None
-        return decode.generation(decode.body(reply))[0]
+        except MALFORMED:
+            raise kernel_error("read", errno.EBADMSG) from None
 
     def read(self) -> t.KernelState:
         # The kernel does not flag torn element dumps: only an unmoved generation proves a read.
+        failed = errno.EINTR
         for _ in range(_READ_ATTEMPTS):
             before = self.generation()
             try:
@@ -70,9 +73,12 @@ class NftKernel:
                 if error.errno not in (errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS):
                     raise kernel_error("read", error.errno or errno.EIO) from None
                 continue
+            except MALFORMED:
+                failed = errno.EBADMSG
+                continue
             if self.generation() == before:
                 return state
-        raise kernel_error("read", errno.EINTR)
+        raise kernel_error("read", failed)
 
     def _table_attributes(self) -> decode.Attributes | None:
         try:
@@ -162,6 +168,8 @@ class NftKernel:
             if error.errno == errno.ENOENT:
                 return {}
             raise kernel_error("counters", error.errno or errno.EIO) from None
+        except MALFORMED:
+            raise kernel_error("counters", errno.EBADMSG) from None
 
     def elements(self, map_name: str, keys: list[bytes]) -> dict[bytes, int]:
         found = {}
@@ -169,8 +177,11 @@ class NftKernel:
             asked = keys[at : at + _GETS_PER_SEND]
             requests = [elements.get_element(map_name, key) for key in asked]
             for key, reply in zip(asked, self._gets(map_name, requests), strict=True):
-                for entry in decode.entries(decode.body(reply)) if reply.error is None else ():
-                    found[key] = decode.class_of(entry)
+                try:
+                    for entry in decode.entries(decode.body(reply)) if reply.error is None else ():
+                        found[key] = decode.class_of(entry)
+                except MALFORMED:
+                    raise kernel_error(f"elements of {map_name}", errno.EBADMSG) from None
         return found
 
     def _gets(self, map_name: str, requests: list[Message]) -> list[Reply]:

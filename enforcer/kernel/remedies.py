@@ -27,6 +27,7 @@ _REMEDY = {
     errno.EINTR: "the ruleset changes faster than it can be read; try again",
     errno.EBUSY: "it is still in use, or another program's; read the kernel again",
     errno.EEXIST: "it is there already; read the kernel again",
+    errno.EBADMSG: "the kernel's answer is cut short or not understood; read the kernel again",
     errno.ENOENT: "it is not there; read the kernel again",
 }
 

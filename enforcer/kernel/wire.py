@@ -7,6 +7,7 @@ docs/decisions/0002. Source: <linux/netlink.h>, <linux/netfilter/nfnetlink.h>, <
 
 from __future__ import annotations
 
+import errno
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,6 +91,11 @@ def batch_edges(generation: int, first: int, last: int) -> tuple[bytes, bytes]:
 
 # --- parsing ------------------------------------------------------------------------------------
 
+# What a reply raises that is cut short, or says less than its kind must say, wherever it is read:
+# attributes that are missing, numbers of the wrong size, bodies without a head. For whoever asked
+# to turn into an error of the kernel's.
+MALFORMED = (LookupError, ValueError, struct.error)
+
 
 @dataclass(frozen=True, slots=True)
 class Reply:
@@ -115,7 +121,9 @@ def replies(data: bytes) -> Iterator[Reply]:
         if size < 16 or at + size > len(view):
             return
         body = view[at + 16 : at + size]
-        error = -struct.unpack_from("=i", body)[0] if kind == NLMSG_ERROR else None
+        error = None
+        if kind == NLMSG_ERROR:
+            error = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else errno.EBADMSG
         yield Reply(kind, flags, sequence, body, error)
         at += (size + 3) & ~3
 
