@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 
 from enforcer.clock import Clock
+from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Stage, Tables
@@ -24,7 +25,6 @@ from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.registry import shrink
 from enforcer.reconcile import Outcome, Prepared, Wanted, prepare, reconcile
 from enforcer.ruleset.transaction import Kernel
-from enforcer.ruleset.vocabulary import Ruleset
 from enforcer.schedule.agenda import Agenda, Entry, entries
 from enforcer.schedule.orders import Orders
 from enforcer.schedule.timeline import Timeline
@@ -69,11 +69,14 @@ class Daemon:
         self._prepared: Prepared | None = None
         self._tomorrow: tuple[date, Tables] | None = None
         self._held: dict[str, Stage] = {}
-        self._settled: Ruleset | None = None
+        self._settled: Settled | None = None
         self._retired: frozenset[str] = frozenset()
         self._drift_repairs = self._violations = 0
         self._problem: str | None = None
-        self._distrust = False
+        self._drift_kinds = dict.fromkeys(KINDS, 0)
+        self._suspicion = Suspicion()
+        # Why nothing acts for a while, as told in `status`; None: windows act as declared.
+        self.standing_down: str | None = None
 
     @property
     def config(self) -> Configuration:
@@ -146,6 +149,8 @@ class Daemon:
 
     def _wanted(self, now: datetime) -> Wanted:
         policy = self._config.policy
+        if self.standing_down is not None:
+            return Wanted(policy, (), self._tables, idle=True)
         trusted = not policy.gateway.require_synchronised_clock or self._clock.synchronised()
         may_arm = trusted and self.orders.readable
         active = self.active(now)
@@ -164,13 +169,13 @@ class Daemon:
             settled=self._settled,
             loaded=self._held,
             retire=self._retired,
-            distrust=self._distrust,
+            suspicion=self._suspicion,
             prepared=prepared,
         )
 
-    def distrust(self) -> None:
-        """Somebody else has touched elements of ours: the next step loads the registry anew."""
-        self._distrust = True
+    def distrust(self, suspicion: Suspicion) -> None:
+        """Somebody else has touched elements of ours: the next step loads those maps anew."""
+        self._suspicion |= suspicion
 
     def _retire(self, outcome: Outcome, now: datetime) -> Outcome:
         """Takes the totals of closed windows over, then lets their counters go."""
@@ -184,25 +189,33 @@ class Daemon:
             # They stay in the kernel and are taken over by the next step.
             return outcome
         self._retired = left
+        self._settle(outcome)
         second = self._reconcile(self._wanted(now))
         if second.result != "failed":
             self.totals.deleted(left)
             self._retired = frozenset()
         operations = outcome.operations + second.operations
-        return replace(second, operations=operations, drift=outcome.drift or second.drift)
+        return replace(second, operations=operations, drift=outcome.drift | second.drift)
 
     def _remember(self, outcome: Outcome) -> None:
-        self._drift_repairs += outcome.drift
+        if outcome.drift and outcome.result != "failed":
+            self._drift_repairs += 1
+            for kind in outcome.drift:
+                self._drift_kinds[kind] += 1
         self._violations += len(outcome.violations)
         self._problem = str(outcome.error) if outcome.error else None
         if outcome.violations:
             self._problem = "; ".join(outcome.violations)
         self._last = outcome
         if outcome.result != "failed":
-            self._settled = outcome.desired
-            self._distrust = False
+            self._settle(outcome)
+            self._suspicion = Suspicion()
             fronts = () if self._tables.front is None else (self._tables.front,)
             self._held = {stage.digest: stage for stage in (*self._tables.stages, *fronts)}
+
+    def _settle(self, outcome: Outcome) -> None:
+        assert outcome.state is not None
+        self._settled = Settled.of(self._config.policy, outcome.desired, outcome.state)
 
     def _new_day(self, now: datetime) -> None:
         """Registrations come and go at midnight UTC."""
@@ -281,9 +294,12 @@ class Daemon:
             drift_repairs=self._drift_repairs,
             promise_violations=self._violations,
             problem=self._problem
+            or self.standing_down
             or (None if self.orders.readable else ORDERS_LOST)
             or self._not_reserved(),
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
+            drift_kinds=tuple(self._drift_kinds.items()),
+            contested=self.standing_down is not None,
         )
 
     def _not_reserved(self) -> str | None:

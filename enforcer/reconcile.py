@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from enforcer.drift import Kind, Settled, Suspicion, drift
 from enforcer.errors import KernelError, PromiseError
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.policy.model import Activation, Policy
@@ -20,13 +21,12 @@ from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
 from enforcer.ruleset.transaction import (
     Arm,
-    DeleteCounter,
     Kernel,
     KernelState,
     Operation,
     Transaction,
 )
-from enforcer.ruleset.vocabulary import ArmingSet, RegisteredMap, Ruleset
+from enforcer.ruleset.vocabulary import ArmingSet, Bulk, FrontSet, RegisteredMap, Ruleset
 
 ATTEMPTS = 6
 
@@ -41,6 +41,7 @@ RETRIED = frozenset(
         errno.ENOENT,
         errno.EEXIST,
         errno.ENODEV,
+        errno.EBADMSG,
     }
 )
 
@@ -51,7 +52,7 @@ Result = Literal["unchanged", "changed", "failed"]
 class Wanted:
     """What the policy asks for at an instant. `may_arm`: new windows may be armed, for the clock is
     right and the standing orders are known. `coming` open next, in a moment: what of them no packet
-    can meet is put in place already.
+    can meet is put in place already. `idle`: nothing acts, and what is not loaded stays so.
     """
 
     policy: Policy
@@ -59,14 +60,16 @@ class Wanted:
     tables: Tables
     may_arm: bool = True
     coming: tuple[Activation, ...] = ()
+    idle: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What a reconciliation did. `operations` are those committed, over all attempts.
 
-    `state` is the last read; `drift` says that the kernel no longer held what had been committed
-    and that it was put right; `waiting` are windows not armed because nothing new may be.
+    `state` is the last read; `drift` says in what the kernel no longer held what had been committed
+    (`enforcer.drift`), put right unless `result` is `failed`; `waiting` are windows not armed
+    because nothing new may be.
     """
 
     result: Result
@@ -75,7 +78,7 @@ class Outcome:
     operations: tuple[Operation, ...] = ()
     armed: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
-    drift: bool = False
+    drift: frozenset[Kind] = frozenset()
     attempts: int = 0
     violations: tuple[str, ...] = ()
     error: KernelError | None = None
@@ -101,7 +104,7 @@ class Prepared:
             and ours.tables is wanted.tables
             and ours.activations == wanted.activations
             and [a.id for a in ours.activations] == [a.id for a in wanted.activations]
-            and ours.may_arm == wanted.may_arm
+            and (ours.may_arm, ours.idle) == (wanted.may_arm, wanted.idle)
         )
 
 
@@ -126,10 +129,10 @@ def reconcile(
     kernel: Kernel,
     now_ns: Callable[[], int],
     *,
-    settled: Ruleset | None,
+    settled: Settled | None,
     loaded: Mapping[str, Stage],
     retire: frozenset[str] = frozenset(),
-    distrust: bool = False,
+    suspicion: Suspicion = Suspicion(),  # noqa: B008 - a value
     prepared: Prepared | None = None,
 ) -> Outcome:
     """Brings the kernel to what is wanted. `settled` is what it held after the last success.
@@ -137,17 +140,17 @@ def reconcile(
     A change that was `prepared` for this very wish is committed first, before anything is read; if
     the kernel has moved on meanwhile, it refuses that and the ordinary way is taken.
 
-    With `distrust` the registered maps are loaded anew, whatever the ledger says of them: somebody
+    Registered maps under `suspicion` are loaded anew, whatever the ledger says of them: somebody
     else has touched elements, and a lost one would have guard hold back registered traffic.
     """
     done: list[Operation] = []
-    drift = False
+    drifted: frozenset[Kind] = frozenset()
     error: KernelError | None = None
     state: KernelState | None = None
     desired = Ruleset()
     violations: tuple[str, ...] = ()
     active: tuple[Activation, ...] = ()
-    if prepared is not None and prepared.is_for(wanted) and not distrust:
+    if prepared is not None and prepared.is_for(wanted) and not suspicion:
         try:
             kernel.commit(prepared.change, now_ns())
             done += prepared.change.operations
@@ -159,8 +162,9 @@ def reconcile(
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
             state = kernel.read()
-            if distrust and not done:
-                state = replace(state, ledger={})
+            held = state
+            if suspicion and not done:
+                state = replace(state, ledger=suspicion.trusted(state.ledger))
             active = _armable(wanted, state)
             desired, violations = _checked(wanted, active, state)
             change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
@@ -173,13 +177,15 @@ def reconcile(
                     tuple(done),
                     tuple(a.id for a in active) if not violations else (),
                     tuple(a.id for a in wanted.activations if a not in active),
-                    drift,
+                    drifted,
                     attempt,
                     violations,
                 )
-            drift = drift or (
-                not done and desired == settled and any(map(_repairs, change.operations))
-            )
+            if not done and not drifted:
+                drifted = drift(
+                    settled, desired, held, change, wanted.policy,
+                    now_ns=seen_ns, loaded=loaded, suspicion=suspicion,
+                )  # fmt: skip
             kernel.commit(change, now_ns())
             done += change.operations
             error = None
@@ -195,7 +201,7 @@ def reconcile(
             "table inet enforcer at the same time: nft monitor shows which",
         )
     return Outcome(
-        "failed", desired, state, tuple(done), drift=drift, attempts=ATTEMPTS, error=error,
+        "failed", desired, state, tuple(done), drift=drifted, attempts=ATTEMPTS, error=error,
         violations=violations,
     )  # fmt: skip
 
@@ -225,11 +231,26 @@ def _at_hand(tables: Tables, state: KernelState) -> Tables:
     return tables if loaded else replace(tables, front=None)
 
 
+def _loaded(tables: Tables, state: KernelState) -> Tables:
+    """Only what is in the kernel already."""
+
+    def is_there(bulk: Bulk) -> bool:
+        held, wanted = state.sets.get(bulk.name), bulk.stage
+        whole = held is not None and held.count in (None, len(wanted))
+        return whole and state.ledger.get(bulk.name) == wanted.digest
+
+    front = tables.front if tables.front is not None and is_there(FrontSet(tables.front)) else None
+    stages = tuple(stage for stage in tables.stages if is_there(RegisteredMap(stage)))
+    return replace(tables, stages=stages, front=front)
+
+
 def _checked(
     wanted: Wanted, active: tuple[Activation, ...], state: KernelState
 ) -> tuple[Ruleset, tuple[str, ...]]:
     """The compiled ruleset, or the one of no window at all when it would break a promise."""
     policy, tables = wanted.policy, _at_hand(wanted.tables, state)
+    if wanted.idle:
+        tables = _loaded(tables, state)
     devices, foreign = state.devices, state.foreign_qdiscs
     desired = compile_ruleset(policy, active, tables, devices=devices, unshapeable=foreign)
     try:
@@ -269,8 +290,3 @@ def with_unhooked(desired: Ruleset, whole: Ruleset) -> Ruleset:
 
 def _only_arms(operations: Iterable[Operation]) -> bool:
     return all(isinstance(operation, Arm) for operation in operations)
-
-
-def _repairs(operation: Operation) -> bool:
-    """Renewing a lease and deleting a counter taken over are no repairs."""
-    return not isinstance(operation, Arm | DeleteCounter)

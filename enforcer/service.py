@@ -6,7 +6,6 @@ of the metrics server from the last snapshot, so a slow scraper holds nobody up.
 
 from __future__ import annotations
 
-import os
 import selectors
 import time
 from collections import defaultdict
@@ -31,30 +30,13 @@ from enforcer.observe.views import status_view
 from enforcer.policy.registry import Registry, shrink
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
-from enforcer.ruleset.transaction import Arm, Change, Kernel, Load, Transaction
+from enforcer.ruleset.transaction import Arm
 from enforcer.signals import Signals
 from enforcer.sources.load import load_configuration
+from enforcer.strangers import Strangers
 
 # After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-
-
-class HushedKernel:
-    """A kernel whose bulk loads the monitor does not hear: a million elements would be a million
-    events, at twenty times the cost of the load itself. The reconciliation reads back anyway.
-    """
-
-    def __init__(self, kernel: Kernel, monitor: Monitor) -> None:
-        self._kernel, self._monitor = kernel, monitor
-        self.read, self.generation = kernel.read, kernel.generation
-        self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
-
-    def commit(self, transaction: Transaction, now_ns: int) -> None:
-        if any(isinstance(op, Load | Change) for op in transaction.operations):
-            with self._monitor.deaf():
-                self._kernel.commit(transaction, now_ns)
-        else:
-            self._kernel.commit(transaction, now_ns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +58,7 @@ class Service:
         signals: Signals,
         places: Places,
     ) -> None:
-        self._daemon, self._monitor, self._control = daemon, monitor, control
+        self._daemon, self._control = daemon, control
         self._signals, self._places = signals, places
         self._clock = SystemClock()
         self._desk = Desk(daemon, places.state_dir, self._clock)
@@ -89,12 +71,15 @@ class Service:
         self._failures = 0
         self._last_said = self._told = ""
         self._problem_said: str | None = None
+        self._strangers = Strangers(daemon, monitor, self.step, places.state_dir, self._clock)
 
     # --- steps -------------------------------------------------------------------------------
 
     def step(self, cause: str) -> Outcome:
         self._desk.lapse()
+        begun = time.monotonic()
         outcome = self._account(cause, self._daemon.step)
+        self._strangers.account(outcome, time.monotonic() - begun)
         self._look_at_record()
         return outcome
 
@@ -145,7 +130,8 @@ class Service:
 
     def _say_problem(self) -> None:
         problem = self._snapshot.problem if self._snapshot else None
-        if problem is not None and problem != self._problem_said:
+        known = self._problem_said, self._daemon.standing_down
+        if problem is not None and problem not in known:
             log.warning("problem", problem=problem)
         self._problem_said = problem
 
@@ -160,13 +146,14 @@ class Service:
     def run(self) -> None:
         """Serves until told to stop; `step` has succeeded once before."""
         with selectors.DefaultSelector() as selector:
-            for source in (self._signals, self._timer, self._control, self._monitor):
+            for source in (self._signals, self._timer, self._control):
                 selector.register(source, selectors.EVENT_READ, source)
             interval = watchdog_interval_s()
             self._tell_status("READY=1")
             while not self._signals.stop:
                 self._set_timer()
-                ready = [key.data for key, _ in selector.select(interval)]
+                wait_s = self._strangers.attend(selector, interval)
+                ready = [key.data for key, _ in selector.select(wait_s)]
                 notify("WATCHDOG=1")
                 self._serve(ready)
                 self._tell_status()
@@ -188,8 +175,8 @@ class Service:
             if stepped:
                 log.warning("clock_stepped")
             self.step("clock step" if stepped else "timer")
-        if self._monitor in ready:
-            self._notice()
+            self._strangers.poll()
+        self._strangers.serve(ready)
 
     def _set_timer(self) -> None:
         wake = epoch_ns(self._daemon.next_wake())
@@ -197,18 +184,6 @@ class Service:
             pause = RETRY_S[min(self._failures, len(RETRY_S)) - 1]
             wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
         self._timer.set(wake)
-
-    def _notice(self) -> None:
-        """Somebody changed a ruleset, or a device came or went: look whether ours still stands."""
-        events = [event for event in self._monitor.drain() if event.pid != os.getpid()]
-        if not events:
-            return
-        first = events[0]
-        if any(e.kind == "overflow" or "element" in e.detail for e in events):
-            self._daemon.distrust()
-        outcome = self.step(f"{first.kind} {first.detail}".strip())
-        if outcome.drift:
-            log.warning("drift", by=first.program or "", pid=first.pid or 0, what=first.detail)
 
     def _reload(self, cause: str) -> str | None:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")

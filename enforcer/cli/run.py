@@ -51,9 +51,10 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     from enforcer.kernel.events import Monitor
     from enforcer.kernel.nft import NftKernel
     from enforcer.observe.totals import Totals
-    from enforcer.service import HushedKernel, Places, Service
+    from enforcer.service import Places, Service
     from enforcer.sources.load import load_configuration
     from enforcer.standing import read_or_none_new
+    from enforcer.watch import HushedKernel
 
     clock = SystemClock()
     orders, spoilt = read_or_none_new(state_dir())

@@ -202,6 +202,11 @@ def set_shape(attrs: Attributes) -> tuple[str, int]:
     return kind, 0 if size is None else number32(size)
 
 
+def set_count(attrs: Attributes) -> int | None:
+    """How many elements there are, where the kernel tells."""
+    return number32(attrs[n.Set.COUNT]) if n.Set.COUNT in attrs else None
+
+
 _SET_KINDS = {
     (0, None): "small",
     (n.SET_TIMEOUT, None): "armed",

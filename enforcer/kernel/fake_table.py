@@ -58,7 +58,8 @@ class FakeSet:
                 for family, (ends_ns, timeout_ns) in self.elements.items()
                 if ends_ns > now_ns
             )
-        return t.SetState(self.kind, self.size, elements)
+        count = len(self.elements) if self.kind in ("registered", "front") else None
+        return t.SetState(self.kind, self.size, elements, count)
 
 
 @dataclass(slots=True)

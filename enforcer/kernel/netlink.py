@@ -21,7 +21,7 @@ from enforcer.kernel.wire import (
     Message,
     Reply,
     batch_edges,
-    replies,
+    whole_replies,
 )
 
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -186,7 +186,7 @@ class Netlink:
                 if error.errno == errno.ENOBUFS:
                     continue
                 raise
-            for reply in replies(data):
+            for reply in whole_replies(data):
                 if reply.error is not None:
                     answers[reply.sequence] = answers.get(reply.sequence) or reply.error
 
@@ -199,7 +199,7 @@ class Netlink:
     def _receive(self) -> list[Reply]:
         if not select.select([self._socket], [], [], _PATIENCE_S)[0]:
             raise OSError(errno.ETIMEDOUT, "netlink")
-        return list(replies(self._socket.recv(_READ_BYTES)))
+        return whole_replies(self._socket.recv(_READ_BYTES))
 
     def _discard(self) -> None:
         """Throws away what an earlier, failed exchange left in the buffer."""

@@ -14,18 +14,21 @@ from dataclasses import replace
 
 import numpy as np
 
+from enforcer.errors import KernelError
 from enforcer.kernel import decode, elements, shaping
 from enforcer.kernel import numbers as n
 from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
-from enforcer.kernel.remedies import kernel_error, label
-from enforcer.kernel.wire import MALFORMED, Message, Reply, nftables, number32, string, text
+from enforcer.kernel.remedies import kernel_error, label, telling
+from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
 from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE, Bulk
 
 _READ_ATTEMPTS = 10
+# ENOENT, ENODEV: the table, a set or a device went away while we read.
+_TORN = {errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS, errno.EBADMSG}
 _SAMPLES = 8
 _GETS_PER_SEND = 200
 COPY_NS_PER_BYTE = 10
@@ -39,12 +42,9 @@ class NftKernel:
     """
 
     def __init__(self, namespace: str | None = None) -> None:
-        try:
-            with in_namespace(namespace):
-                self._netfilter = Netlink(NETLINK_NETFILTER)
-                self._route = Netlink(NETLINK_ROUTE)
-        except OSError as error:
-            raise kernel_error("open netlink", error.errno or errno.EIO) from None
+        with telling("open netlink"), in_namespace(namespace):
+            self._netfilter = Netlink(NETLINK_NETFILTER)
+            self._route = Netlink(NETLINK_ROUTE)
 
     def close(self) -> None:
         self._netfilter.close()
@@ -53,13 +53,9 @@ class NftKernel:
     # --- reading --------------------------------------------------------------------------------
 
     def generation(self) -> int:
-        try:
+        with telling("read"):
             (reply,) = self._netfilter.request(nftables(n.Msg.GET_GENERATION, 0))
             return decode.generation(decode.body(reply))[0]
-        except OSError as error:
-            raise kernel_error("read", error.errno or errno.EIO) from None
-        except MALFORMED:
-            raise kernel_error("read", errno.EBADMSG) from None
 
     def read(self) -> t.KernelState:
         # The kernel does not flag torn element dumps: only an unmoved generation proves a read.
@@ -67,14 +63,12 @@ class NftKernel:
         for _ in range(_READ_ATTEMPTS):
             before = self.generation()
             try:
-                state = self._read_links(self._read_table(t.KernelState(before)))
-            except OSError as error:
-                # ENOENT: the table, a set or a device went away while we read.
-                if error.errno not in (errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS):
-                    raise kernel_error("read", error.errno or errno.EIO) from None
-                continue
-            except MALFORMED:
-                failed = errno.EBADMSG
+                with telling("read"):
+                    state = self._read_links(self._read_table(t.KernelState(before)))
+            except KernelError as error:
+                if error.errno not in _TORN:
+                    raise
+                failed = errno.EBADMSG if error.errno == errno.EBADMSG else errno.EINTR
                 continue
             if self.generation() == before:
                 return state
@@ -131,11 +125,12 @@ class NftKernel:
     def _read_set(self, attrs: decode.Attributes) -> tuple[str, t.SetState]:
         name = string(attrs[n.Set.NAME])
         kind, size = decode.set_shape(attrs)
+        count = decode.set_count(attrs) if kind in ("registered", "front") else None
         held: frozenset[object] = frozenset()
         if (element := decode.ELEMENT.get(kind)) is not None:
             dumped = self._dump(n.Msg.GET_ELEMENT, text(n.Elements.SET, name))
             held = frozenset(element(entry) for part in dumped for entry in decode.entries(part))
-        return name, t.SetState(kind, size, held)
+        return name, t.SetState(kind, size, held, count)
 
     def _read_counters(self) -> dict[str, tuple[int, int]]:
         return {
@@ -160,41 +155,37 @@ class NftKernel:
 
     def counters(self) -> dict[str, tuple[int, int]]:
         try:
-            table = self._table_attributes()
-            if table is None or _foreign(table) is not None:
-                return {}
-            return self._read_counters()
-        except OSError as error:
+            with telling("counters"):
+                table = self._table_attributes()
+                if table is None or _foreign(table) is not None:
+                    return {}
+                return self._read_counters()
+        except KernelError as error:
             if error.errno == errno.ENOENT:
                 return {}
-            raise kernel_error("counters", error.errno or errno.EIO) from None
-        except MALFORMED:
-            raise kernel_error("counters", errno.EBADMSG) from None
+            raise
 
     def elements(self, map_name: str, keys: list[bytes]) -> dict[bytes, int]:
         found = {}
         for at in range(0, len(keys), _GETS_PER_SEND):
             asked = keys[at : at + _GETS_PER_SEND]
             requests = [elements.get_element(map_name, key) for key in asked]
-            for key, reply in zip(asked, self._gets(map_name, requests), strict=True):
-                try:
+            replies = self._gets(map_name, requests)
+            with telling(f"elements of {map_name}"):
+                for key, reply in zip(asked, replies, strict=True):
                     for entry in decode.entries(decode.body(reply)) if reply.error is None else ():
                         found[key] = decode.class_of(entry)
-                except MALFORMED:
-                    raise kernel_error(f"elements of {map_name}", errno.EBADMSG) from None
         return found
 
     def _gets(self, map_name: str, requests: list[Message]) -> list[Reply]:
         operation = f"elements of {map_name}"
-        try:
+        with telling(operation):
             replies = self._netfilter.gets(requests)
             missing = any(reply.error == errno.ENOENT for reply in replies)
             if missing:
                 # A missing element and a missing map have the same errno: ask for the map itself.
                 names = text(n.Set.TABLE, TABLE), text(n.Set.NAME, map_name)
                 self._netfilter.request(nftables(n.Msg.GET_SET, 0, *names))
-        except OSError as error:
-            raise kernel_error(operation, error.errno or errno.EIO) from None
         for reply in replies:
             if reply.error not in (None, errno.ENOENT):
                 raise kernel_error(operation, reply.error or errno.EIO)
@@ -205,7 +196,7 @@ class NftKernel:
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
         started_ns = time.monotonic_ns() - now_ns
         devices: Mapping[str, int] = {}
-        try:
+        with telling("commit"):
             if transaction.shaping or _ingress(transaction):
                 found = shaping.read_devices(self._route)
                 devices = {name: index for index, name in found.items()}
@@ -221,8 +212,6 @@ class NftKernel:
                 # A device that is gone took its qdisc along.
                 if removed.device in devices:
                     shaping.remove(self._route, devices[removed.device])
-        except OSError as error:
-            raise kernel_error("commit", error.errno or errno.EIO) from None
         self._verify(transaction)
 
     def _refuse_stale_or_foreign(self, transaction: t.Transaction) -> None:
@@ -285,6 +274,10 @@ class NftKernel:
 
 def _foreign(table: decode.Attributes) -> str | None:
     """Why the table of our name is not ours, or None."""
+    # Whatever it says of itself, nobody but its owner's socket may change such a table.
+    if number32(table[n.Table.FLAGS]) & n.FLAG_OWNER:
+        owner = number32(table[n.Table.OWNER]) if n.Table.OWNER in table else 0
+        return f"the flag owner gives it to an open socket, that of process {owner or 'unknown'}"
     comment = n.comment_text(bytes(table.get(n.Table.USERDATA, b"")))
     if comment == n.OUR_COMMENT:
         return None

@@ -37,6 +37,7 @@ class Table(IntEnum):
     NAME = 1
     FLAGS = 2
     USERDATA = 6
+    OWNER = 7
 
 
 class Chain(IntEnum):
@@ -72,6 +73,8 @@ class Set(IntEnum):
     DESCRIPTION = 9
     ID = 10
     USERDATA = 13
+    # Kernels from 6.16 tell how many elements there are.
+    COUNT = 20
 
 
 class Elements(IntEnum):
@@ -107,7 +110,7 @@ VERDICT_CODE, VERDICT_CHAIN = 1, 2
 SET_DESCRIPTION_SIZE = 1
 COUNTER_BYTES, COUNTER_PACKETS = 1, 2
 OBJECT_COUNTER = 1
-FLAG_DORMANT = 1
+FLAG_DORMANT, FLAG_OWNER = 1, 2
 SET_MAP, SET_TIMEOUT = 0x8, 0x10
 POLICY_ACCEPT = 1
 # The kernel's "data type" of a verdict map (NFT_DATA_VERDICT).

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from enforcer.errors import KernelError
+from enforcer.kernel.wire import MALFORMED
 from enforcer.ruleset import transaction as t
 
 _REMEDY = {
@@ -30,6 +33,17 @@ _REMEDY = {
     errno.EBADMSG: "the kernel's answer is cut short or not understood; read the kernel again",
     errno.ENOENT: "it is not there; read the kernel again",
 }
+
+
+@contextmanager
+def telling(operation: str) -> Iterator[None]:
+    """What goes wrong inside with a socket, or with what came from it, is a KernelError."""
+    try:
+        yield
+    except OSError as error:
+        raise kernel_error(operation, error.errno or errno.EIO) from None
+    except MALFORMED:
+        raise kernel_error(operation, errno.EBADMSG) from None
 
 
 def label(operation: t.Operation) -> str:

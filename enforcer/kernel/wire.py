@@ -99,13 +99,16 @@ MALFORMED = (LookupError, ValueError, struct.error)
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A message from the kernel. `error` is the errno of an NLMSG_ERROR (0: acknowledged)."""
+    """A message from the kernel. `error` is the errno of an NLMSG_ERROR (0: acknowledged). `port`
+    is the socket that asked for it: its process's id, unless that has several of them (0: nobody).
+    """
 
     kind: int
     flags: int
     sequence: int
     body: memoryview
     error: int | None = None
+    port: int = 0
 
     @property
     def nft_kind(self) -> int:
@@ -117,15 +120,26 @@ def replies(data: bytes) -> Iterator[Reply]:
     """The messages of one datagram. A truncated tail is left out."""
     view, at = memoryview(data), 0
     while at + 16 <= len(view):
-        size, kind, flags, sequence, _ = _HEADER.unpack_from(view, at)
+        size, kind, flags, sequence, port = _HEADER.unpack_from(view, at)
         if size < 16 or at + size > len(view):
             return
         body = view[at + 16 : at + size]
         error = None
         if kind == NLMSG_ERROR:
             error = -struct.unpack_from("=i", body)[0] if len(body) >= 4 else errno.EBADMSG
-        yield Reply(kind, flags, sequence, body, error)
+        yield Reply(kind, flags, sequence, body, error, port)
         at += (size + 3) & ~3
+
+
+def whole_replies(data: bytes) -> list[Reply]:
+    """The messages of one datagram. Raises OSError, EBADMSG, when it is cut short: what is missing
+    may be a rule, and a dump without it would look whole.
+    """
+    found = list(replies(data))
+    size = sum(16 + len(reply.body) + 3 & ~3 for reply in found)
+    if not data or size < len(data):
+        raise OSError(errno.EBADMSG, "netlink")
+    return found
 
 
 def attributes(data: memoryview | bytes) -> dict[int, memoryview]:

@@ -81,6 +81,11 @@ class _AtScrape(Collector):
         yield from self._traffic()
         yield _counter("drift_repairs", "Times the kernel had drifted and was put right",
                        [((), snapshot.drift_repairs)])  # fmt: skip
+        # Beside the count of repairs, not as its label: one repair may be of several kinds.
+        kinds = [((kind,), count) for kind, count in snapshot.drift_kinds]
+        yield _counter("drift", "What had drifted and was put right, by kind", kinds, ("kind",))
+        yield _gauge("contested", "1 while another program keeps changing our table and we give in",
+                     [((), int(snapshot.contested))])  # fmt: skip
         yield _counter("promise_violations", "Promises that a compiled ruleset would have broken",
                        [((), snapshot.promise_violations)])  # fmt: skip
         yield _counter("audit_records", "Records in the audit log", [((), self._records())])

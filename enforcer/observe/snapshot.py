@@ -28,7 +28,10 @@ class Occurrence:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """`edges`: for each window with one ahead, when it next opens or closes."""
+    """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
+    often each kind of drift was put right. `contested`: nothing acts, for another program keeps
+    changing our table.
+    """
 
     policy: Policy
     config_error: str | None
@@ -45,3 +48,5 @@ class Snapshot:
     promise_violations: int
     problem: str | None
     missing_devices: tuple[str, ...]
+    drift_kinds: tuple[tuple[str, int], ...] = ()
+    contested: bool = False

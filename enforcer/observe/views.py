@@ -60,6 +60,8 @@ def status_view(s: Snapshot, version: str) -> dict[str, Any]:
         ],
         "clock": {"synchronised": s.clock_synchronised},
         "drift_repairs": s.drift_repairs,
+        "drift": {kind: count for kind, count in s.drift_kinds if count},
+        "contested": s.contested,
         "problem": s.problem,
         "missing_devices": list(s.missing_devices),
     }

@@ -47,7 +47,8 @@ def diff(
             "read",
             _EEXIST,
             f"somebody else's table inet {v.TABLE} is there ({state.foreign}); "
-            f"have its owner use another name, or: nft delete table inet {v.TABLE}",
+            f"have its owner use another name, or: nft delete table inet {v.TABLE} (with the flag "
+            "owner it goes when its program ends)",
         )
     operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
     if state.dormant and any(isinstance(op, t.AddChain) and op.hook for op in operations):
@@ -160,9 +161,18 @@ class _Difference:
                 continue
             if c.name in new:
                 ops.append(t.Load(c))
+            elif self.state.sets[c.name].count not in (None, self._ledgered(c)):
+                # Somebody has put elements in or taken some out: no delta fits what is there.
+                ops.append(t.Load(c, flush=True))
             elif self.state.ledger.get(c.name) != c.stage.digest:
                 ops += self._update(c)
         return ops
+
+    def _ledgered(self, wanted: v.Bulk) -> int | None:
+        """How many elements the map must hold now; None when what is in it is not known."""
+        digest = self.state.ledger.get(wanted.name, "")
+        held = wanted.stage if digest == wanted.stage.digest else self.loaded.get(digest)
+        return None if held is None else len(held)
 
     def _update(self, wanted: v.Bulk) -> list[t.Operation]:
         old = self.loaded.get(self.state.ledger.get(wanted.name, ""))

@@ -40,12 +40,14 @@ class SetState:
     `kind` is `small`, `classes`, `armed`, `registered`, `front` or `foreign` (never made by us).
     `elements`: packed keys for `small`; `(class id, verdict, chain)` for `classes`; `(family,
     remaining nanoseconds, declared timeout in nanoseconds)` for `armed`, expired ones left out;
-    empty for `registered` and `front`, whose content is named by the ledger.
+    empty for `registered` and `front`, whose content is named by the ledger. `count` is how many
+    elements there are of the latter two, where the kernel tells (None: it does not).
     """
 
     kind: str
     size: int
     elements: frozenset[object] = frozenset()
+    count: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import timedelta
 from daemon_worlds import AFTER, BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, WINDOWS, World
 
 from enforcer.decisions import close_all
+from enforcer.drift import Suspicion
 from enforcer.kernel.fake_table import FakeTable
 from enforcer.policy.model import Activation
 from enforcer.ruleset import transaction as t
@@ -130,9 +131,9 @@ def test_a_registered_map_emptied_by_somebody_else_is_loaded_anew() -> None:
 
     world.kernel.edit(empty)
     assert world.kernel.elements(name, [key]) == {}
-    world.daemon.distrust()
+    world.daemon.distrust(Suspicion(frozenset({name})))
     world.step_at(INSIDE)
-    assert world.outcome.drift
+    assert world.outcome.drift == {"elements"}
     assert world.armed() == {"ddos"}
     assert len(world.kernel.elements(name, [key])) == 1
 

@@ -46,6 +46,7 @@ SNAPSHOT = Snapshot(
     promise_violations=0,
     problem=None,
     missing_devices=(),
+    drift_kinds=(("table", 2), ("rules", 0)),
 )
 TOTALS = {
     CounterName("guard", "ddos", "held_back", 4, "unregistered"): (7, 700),
@@ -69,6 +70,8 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_apply_duration_seconds_sum": set(),
     "enforcer_apply_total": {"result"},
     "enforcer_drift_repairs_total": set(),
+    "enforcer_drift_total": {"kind"},
+    "enforcer_contested": set(),
     "enforcer_promise_violations_total": set(),
     "enforcer_kernel_mismatches_total": set(),
     "enforcer_clock_synchronised": set(),

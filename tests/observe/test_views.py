@@ -53,6 +53,8 @@ def test_status() -> None:
         promise_violations=0,
         problem="commit: no",
         missing_devices=("wan0",),
+        drift_kinds=(("table", 2), ("rules", 1), ("qdisc", 0)),
+        contested=True,
     )
     assert status_view(snapshot, "9.9") == {
         "version": "9.9",
@@ -73,6 +75,8 @@ def test_status() -> None:
         ],
         "clock": {"synchronised": False},
         "drift_repairs": 3,
+        "drift": {"table": 2, "rules": 1},
+        "contested": True,
         "problem": "commit: no",
         "missing_devices": ["wan0"],
     }

@@ -1,0 +1,221 @@
+"""Each thing that another program can do to what is ours: put right, and counted by its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from daemon_worlds import BEFORE, CLOSES, INSIDE, OPENS, World
+
+from enforcer.drift import KINDS, Suspicion
+from enforcer.kernel.fake_table import FakeTable
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset.vocabulary import Hook, RegisteredMap, Shaper
+
+Table = FakeTable
+ARMING = "armed.ddos"
+
+
+def edited(change: Callable[[Table], Any]) -> Callable[[World], None]:
+    def act(world: World) -> None:
+        world.kernel.edit(lambda table: change(table) if table is not None else None)
+
+    return act
+
+
+def map_name(table: Table) -> str:
+    return next(name for name, held in table.sets.items() if held.kind == "registered")
+
+
+def class_map(table: Table) -> str:
+    return next(name for name, held in table.sets.items() if held.kind == "classes")
+
+
+def first_chain(table: Table) -> str:
+    return next(name for name, rules in table.rules.items() if rules)
+
+
+def lose_one_element(table: Table) -> None:
+    table.sets[map_name(table)].elements.popitem()
+
+
+def gain_one_element(table: Table) -> None:
+    table.sets[map_name(table)].elements[b"\x01\x02\x03\x04"] = 1
+
+
+def shape_differently(table: Table) -> None:
+    table.sets[class_map(table)].size += 1
+
+
+def empty_the_table(table: Table) -> None:
+    table.rules.clear()
+    table.ledger = ()
+
+
+def hook_elsewhere(table: Table) -> None:
+    table.hooks["mark.ddos"] = Hook("prerouting", 7)
+
+
+ACTS: dict[str, tuple[Callable[[World], None], set[str]]] = {
+    "flush ruleset": (lambda w: w.kernel.flush(), {"table"}),
+    "flush table": (edited(empty_the_table), {"rules", "ledger"}),
+    "dormant": (lambda w: w.kernel.set_dormant(), {"dormant"}),
+    "a foreign rule": (
+        edited(lambda x: x.rules.update({"mark.ddos": (*x.rules["mark.ddos"], ())})),
+        {"rules"},
+    ),
+    "rules of a chain flushed": (edited(lambda x: x.rules.pop(first_chain(x))), {"rules"}),
+    "a foreign chain": (edited(lambda x: x.hooks.update(theirs=None)), {"chain"}),
+    "a chain hooked elsewhere": (edited(hook_elsewhere), {"chain"}),
+    "a registered map flushed": (
+        edited(lambda x: x.sets[map_name(x)].elements.clear()),
+        {"elements"},
+    ),
+    "one element deleted": (edited(lose_one_element), {"elements"}),
+    "one element added": (edited(gain_one_element), {"elements"}),
+    "a class map flushed": (
+        edited(lambda x: x.sets[class_map(x)].elements.clear()),
+        {"elements"},
+    ),
+    "a foreign set": (
+        edited(lambda x: x.sets.update(theirs=replace(x.sets[class_map(x)], elements={}))),
+        {"set"},
+    ),
+    "a set of another size": (edited(shape_differently), {"set"}),
+    "the ledger flushed": (edited(lambda x: setattr(x, "ledger", ())), {"ledger"}),
+    "a counter deleted": (edited(lambda x: x.counters.popitem()), {"counter"}),
+    "our qdisc removed": (lambda w: w.kernel._shapers.clear(), {"qdisc"}),
+    "our qdisc changed": (
+        lambda w: w.kernel._shapers.update(wan0=Shaper("wan0", 10**9, 0)),
+        {"qdisc"},
+    ),
+}
+
+
+@pytest.mark.parametrize("act", ACTS)
+def test_what_another_program_does_is_put_right_and_counted_by_its_kind(act: str) -> None:
+    world = World()
+    world.step_at(INSIDE)
+    before = world.kernel.read()
+    do, kinds = ACTS[act]
+    do(world)
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed"
+    assert world.outcome.drift == kinds
+    after = world.kernel.read()
+    assert replace(after, generation=0) == replace(before, generation=0)
+    assert [s.count for s in after.sets.values()] == [s.count for s in before.sets.values()]
+    told = world.daemon.snapshot()
+    assert told.drift_repairs == 1
+    assert {kind for kind, count in told.drift_kinds if count} == kinds
+    world.step_at(INSIDE)
+    assert (world.outcome.result, world.outcome.drift) == ("unchanged", frozenset())
+
+
+def test_kinds_that_are_counted_are_there_from_the_start() -> None:
+    world = World()
+    world.step_at(BEFORE)
+    assert world.daemon.snapshot().drift_kinds == tuple((kind, 0) for kind in KINDS)
+
+
+def test_a_window_disarmed_by_somebody_is_armed_again_and_counted() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.edit(lambda table: table.sets[ARMING].elements.clear() if table else None)
+    world.daemon.distrust(Suspicion(frozenset({ARMING})))
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"arming"}
+    assert world.armed() == {"ddos"}
+
+
+def test_only_the_maps_that_somebody_touched_are_loaded_anew() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    names = [RegisteredMap(stage).name for stage in world.daemon.tables.stages]
+    world.daemon.distrust(Suspicion(frozenset({names[0], "theirs"})))
+    world.step_at(INSIDE)
+    loaded = [op.target.name for op in world.outcome.operations if hasattr(op, "flush")]
+    assert loaded == [names[0]]
+    assert world.outcome.drift == {"elements"}
+
+
+def test_after_lost_events_every_map_is_loaded_anew() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.daemon.distrust(Suspicion(everything=True))
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"unseen"}
+    assert world.daemon.tables.front is not None
+    loaded = {op.target.name for op in world.outcome.operations if hasattr(op, "flush")}
+    assert loaded == {*(RegisteredMap(s).name for s in world.daemon.tables.stages), "front4"}
+
+
+def test_a_flush_is_counted_also_where_something_else_is_wanted_by_now() -> None:
+    for before, after in ((BEFORE, OPENS), (INSIDE, CLOSES)):
+        world = World()
+        world.step_at(before)
+        world.kernel.flush()
+        world.step_at(after)
+        assert world.outcome.drift == {"table"}
+
+
+def test_an_uplink_that_is_back_is_counted_and_one_that_goes_is_not() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.devices.discard("wan0")
+    world.step_at(INSIDE)
+    assert world.outcome.drift == frozenset()
+    world.kernel.devices.add("wan0")
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"link"}
+    world.kernel.devices.add("ppp7")
+    world.step_at(INSIDE)
+    assert world.outcome.drift == frozenset()
+
+
+def test_drift_that_could_not_be_put_right_is_counted_once_it_is() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.flush()
+    world.kernel.fail_next(object, 1)
+    world.step_at(INSIDE)
+    assert world.outcome.result == "failed"
+    assert world.daemon.snapshot().drift_repairs == 0
+    world.step_at(INSIDE)
+    assert world.daemon.snapshot().drift_repairs == 1
+
+
+# --- standing down --------------------------------------------------------------------------------
+
+
+def test_standing_down_unhooks_everything_and_loads_nothing() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.edit(lambda table: table.sets[map_name(table)].elements.clear() if table else None)
+    world.daemon.standing_down = "somebody keeps flushing"
+    world.step_at(INSIDE)
+    assert world.hooked() == set()
+    assert world.armed() == set()
+    assert not world.kernel.read().shapers
+    assert not any(isinstance(op, t.Load | t.Change) for op in world.outcome.operations)
+    assert world.daemon.snapshot().problem == "somebody keeps flushing"
+    assert world.daemon.snapshot().contested
+    world.kernel.flush()
+    world.step_at(INSIDE)
+    state = world.kernel.read()
+    assert (state.exists, state.sets, state.chains) == (True, {}, {}), "a bare table, as a bait"
+
+
+def test_after_standing_down_everything_is_as_declared() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    before = world.kernel.read()
+    world.daemon.standing_down = "somebody keeps flushing"
+    world.kernel.flush()
+    world.step_at(INSIDE)
+    world.daemon.standing_down = None
+    world.step_at(INSIDE)
+    assert replace(world.kernel.read(), generation=0) == replace(before, generation=0)
+    assert not world.daemon.snapshot().contested
