@@ -1,4 +1,4 @@
-"""What other programs do to our part of a real kernel: noticed, put right, told by kind and maker."""
+"""What others do to our part of a real kernel: noticed, put right, told by kind and maker."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ DAMAGE = {
     "nft add set inet enforcer theirs { type ipv4_addr; }": {"set"},
     "nft add chain inet enforcer theirs": {"chain"},
     "nft add rule inet enforcer mark.ddos drop": {"rules"},
-    "nft insert rule inet enforcer guard.ddos.on.wan0 counter": {"rules"},
+    "nft insert rule inet enforcer guard.ddos.new4 counter": {"rules"},
     "nft flush chain inet enforcer mark.ddos": {"rules"},
     "nft flush chain inet enforcer ledger": {"ledger"},
     "nft add table inet enforcer { flags dormant; }": {"dormant"},

@@ -13,7 +13,7 @@ from tests.kernel.daemon_process import PATIENCE_S, Gateway, eventually
 
 pytestmark = pytest.mark.kernel
 
-ALL_HOOKS = {"ingress wan0", "prerouting", "postrouting"}
+ALL_HOOKS = {"prerouting", "postrouting"}
 FLUSHES = 30
 
 
