@@ -1,7 +1,7 @@
 """The daemon among the living: signals, timer, netlink events, control socket, metrics, systemd.
 
 One thread, one loop: it waits for something to happen and steps. Scrapes are answered by a thread
-of the metrics server from the last snapshot, so a slow scraper holds nobody up.
+of the status port from the last snapshot, so a slow scraper holds nobody up.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from enforcer.errors import PolicyError
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
 from enforcer.observe.audit import AuditLog
+from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
 from enforcer.policy.registry import Registry, shrink
+from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.transaction import Arm
@@ -68,10 +70,25 @@ class Service:
         self.metrics = Metrics(
             lambda: self._snapshot, daemon.totals.now, lambda: self._audit.newest.seq
         )
+        self._port: StatusPort | None = None
+        self._turned_s = time.monotonic()
         self._failures = 0
         self._last_said = self._told = ""
         self._problem_said: str | None = None
         self._strangers = Strangers(daemon, monitor, self.step, places.state_dir, self._clock)
+
+    def open_port(self) -> None:
+        """Serves metrics and status from now on. Raises OSError or TlsError."""
+        sight = Sight(
+            lambda: self._snapshot,
+            lambda: self._daemon.orders,
+            self.metrics.registry,
+            self._clock.now,
+            lambda: time.monotonic() - self._turned_s,
+            __version__,
+        )
+        metrics = self._daemon.config.policy.metrics
+        self._port = StatusPort(metrics, self._places.config.parent, sight)
 
     # --- steps -------------------------------------------------------------------------------
 
@@ -154,6 +171,7 @@ class Service:
                 self._set_timer()
                 wait_s = self._strangers.attend(selector, interval)
                 ready = [key.data for key, _ in selector.select(wait_s)]
+                self._turned_s = time.monotonic()
                 notify("WATCHDOG=1")
                 self._serve(ready)
                 self._tell_status()
@@ -187,14 +205,13 @@ class Service:
 
     def _reload(self, cause: str) -> str | None:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        listened = self._daemon.config.policy.metrics
         error = self._daemon.reload()
         if error is not None:
             first = str(error.problems[0]) if error.problems else str(error)
             log.error("reload_refused", cause=cause, errors=error.count, first=first)
         outcome = self.step("reload")
-        if self._daemon.config.policy.metrics != listened:
-            log.warning("restart_needed", setting="metrics.listen", reason="bound at start only")
+        if self._port is not None:
+            self._port.renew(self._daemon.config.policy.metrics)
         if error is None:
             log.info("reloaded", cause=cause, windows=len(self._daemon.config.policy.windows))
         self._tell_status("READY=1")
@@ -250,6 +267,8 @@ class Service:
         return {"error": None, "categories": changes(self._daemon.config.registry, wanted, day)}
 
     def close(self) -> None:
+        if self._port is not None:
+            self._port.close()
         self._timer.close()
 
 

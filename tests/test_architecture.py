@@ -82,6 +82,7 @@ TESTED_BY: dict[str, str] = {
     "lab.witness": "kernel/test_lab.py",
     "lookup.stages": "lookup/test_planner.py",
     "lookup.tables": "lookup/test_planner.py",
+    "observe.http.tls": "kernel/test_status_port.py",
     "observe.snapshot": "observe/test_views.py",
     "policy.documents": "policy/test_load.py",
     "policy.estates": "ruleset/test_promises.py",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from enforcer.cli.main import EXIT_CONFIG
 from enforcer.cli.terminal import Painter, counted, print_json
 from enforcer.errors import PolicyError
+
+if TYPE_CHECKING:
+    from enforcer.policy.model import Tls
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +26,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
         config = load_configuration(args.config, SystemClock().now(), orders())
+        _require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":
@@ -34,6 +40,20 @@ def run(args: argparse.Namespace) -> int:
             f"in {counted(len(policy.registry.files), 'file')}"
         )
     return 0
+
+
+def _require_tls(tls: Tls | None, config: Path) -> None:
+    """Certificate and key fit, as far as this user may read them."""
+    from enforcer.observe.http.tls import TlsError, server_context
+    from enforcer.port import tls_files
+
+    if tls is None:
+        return
+    try:
+        server_context(tls_files(tls, config.absolute().parent))
+    except TlsError as error:
+        if not error.denied:
+            raise PolicyError([error.problem(config.name)]) from error
 
 
 def _refused(args: argparse.Namespace, error: PolicyError) -> int:

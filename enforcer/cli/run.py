@@ -9,7 +9,7 @@ from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from enforcer.errors import KernelError
+from enforcer.errors import KernelError, PolicyError
 
 if TYPE_CHECKING:
     from enforcer.control import ControlSocket
@@ -79,7 +79,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     service = opened.enter_context(
         closing(Service(daemon, monitor, control, signals, Places(config, state_dir())))
     )
-    _serve_metrics(policy.metrics, service, opened)
+    _open_port(policy.metrics, config, service)
     outcome = service.step("start")
     if outcome.error is not None:
         take_back(kernel, before, SystemClock().now_ns())
@@ -133,17 +133,17 @@ def _control_socket(directory: Path) -> ControlSocket:
         ) from error
 
 
-def _serve_metrics(address: MetricsAddress, service: Service, opened: ExitStack) -> None:
-    from prometheus_client import start_http_server
+def _open_port(address: MetricsAddress, config: Path, service: Service) -> None:
+    from enforcer.observe.http.tls import TlsError
 
     try:
-        server, _ = start_http_server(address.port, address.host, service.metrics.registry)
+        service.open_port()
+    except TlsError as error:
+        raise PolicyError([error.problem(config.name)]) from error
     except OSError as error:
         raise KernelError(
             "start",
             error.errno or errno.EIO,
-            f"metrics.listen: {address.host}:{address.port} cannot be used ({error.strerror}); "
+            f"metrics.listen: {address.listen} cannot be used ({error.strerror}); "
             "stop what holds it, or choose another address",
         ) from error
-    opened.callback(server.server_close)
-    opened.callback(server.shutdown)

@@ -67,6 +67,9 @@ Size = Annotated[int, PlainValidator(values.size_bytes), _text("^[0-9.]+ ?[KMG]i
 ListenText = Annotated[
     values.Listen, PlainValidator(values.listen), _text(":[0-9]+$", "127.0.0.1:9435")
 ]
+HostName = Annotated[
+    str, PlainValidator(values.host_name), _text("^[A-Za-z0-9.-]{1,253}$", "gw1.isp.example")
+]
 Fwmark = Annotated[
     int,
     PlainValidator(values.fwmark),
@@ -138,8 +141,20 @@ class LinkSection(Section):
     rate: Rate = Field(description="the rate of the link, like 1gbit")
 
 
+class TlsSection(Section):
+    certificate: Sentence = Field(description="the PEM file of the certificate and its chain")
+    key: Sentence = Field(description="the PEM file of its private key, without passphrase")
+    client_ca: Sentence | None = Field(
+        None, description="answer only clients with a certificate signed by this PEM file"
+    )
+
+
 class MetricsSection(Section):
-    listen: ListenText = Field(description="the address and port of /metrics")
+    listen: ListenText = Field(description="the address and port of /metrics and the status page")
+    tls: TlsSection | None = Field(None, description="speak TLS, with these files")
+    names: list[HostName] = Field(
+        [], max_length=16, description="host names, beside this machine's own, that it is asked by"
+    )
 
 
 class MainSection(Section):

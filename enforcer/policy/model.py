@@ -193,9 +193,34 @@ class RegistrySpec:
 
 
 @dataclass(frozen=True, slots=True)
+class Tls:
+    """PEM files of the status port, relative to the folder of `enforcer.yaml`. With `client_ca`
+    only clients whose certificate it signed are answered.
+    """
+
+    certificate: str
+    key: str
+    client_ca: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Metrics:
+    """Where the status port listens. `names`: further host names that it is asked by."""
+
     host: str = "127.0.0.1"
     port: int = 9435
+    tls: Tls | None = None
+    names: tuple[str, ...] = ()
+
+    @property
+    def local(self) -> bool:
+        """Reached from this machine only."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    @property
+    def listen(self) -> str:
+        """`host:port`, as it is written."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from enforcer.errors import Problem
 from enforcer.policy import limits
-from enforcer.policy.documents import EstateSection, MainSection
+from enforcer.policy.documents import EstateSection, MainSection, MetricsSection
 from enforcer.policy.estates import ipv4_addresses, ipv6_slash_64s
-from enforcer.policy.model import Estate, Gateway, Link, Metrics, Policy, RegistrySpec
+from enforcer.policy.model import Estate, Gateway, Link, Metrics, Policy, RegistrySpec, Tls
 from enforcer.policy.places import Document, Path
 from enforcer.policy.prefix import PROTOCOL_NAMES, Family, Prefix, Service, parse_prefix
 from enforcer.policy.shape import Checked, check
@@ -81,9 +81,17 @@ def _policy(main: MainSection) -> Policy:
         links=tuple(
             Link(name, link.device, link.rate) for name, link in sorted(main.links.items())
         ),
-        metrics=Metrics(main.metrics.listen.host, main.metrics.listen.port)
-        if main.metrics
-        else Metrics(),
+        metrics=_metrics(main.metrics) if main.metrics else Metrics(),
+    )
+
+
+def _metrics(section: MetricsSection) -> Metrics:
+    tls = section.tls
+    return Metrics(
+        section.listen.host,
+        section.listen.port,
+        Tls(tls.certificate, tls.key, tls.client_ca) if tls else None,
+        tuple(section.names),
     )
 
 

@@ -208,3 +208,14 @@ def listen(value: Any) -> Listen:
         if (family == 6) != (inner != host):
             raise ValueError(f"{shown(text)} has brackets around IPv4; {_LISTEN_FORMS}")
     return Listen(inner, int(port))
+
+
+_HOST_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)(\.(?!-)[a-z0-9-]{1,63}(?<!-))*", re.ASCII)
+
+
+def host_name(value: Any) -> str:
+    """A host name in lower case, without the last dot (RFC 1123, 2.1)."""
+    text = text_of(value, "a host name like gw1.isp.example").lower().removesuffix(".")
+    if len(text) > 253 or not _HOST_NAME.fullmatch(text):
+        raise ValueError(f"{shown(text)} is not a host name; write it like gw1.isp.example")
+    return text

@@ -1,0 +1,137 @@
+"""What each path answers, from a snapshot; the same JSON as the commands give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from enforcer.observe.http.message import RefusedError, Request
+from enforcer.observe.http.routes import MOST_DAYS, SILENCE_S, Sight, answer, routes
+from enforcer.observe.metrics import Metrics
+from enforcer.observe.snapshot import Snapshot
+from enforcer.observe.views import status_view
+from enforcer.schedule.orders import Order, Orders
+from tests.observe.test_metrics import CLOSES, LOADED, OPENS, SNAPSHOT, TOTALS, samples
+
+NO_ORDERS = Orders()
+NOW = OPENS + timedelta(minutes=1)
+
+
+def sight(
+    snapshot: Snapshot | None = SNAPSHOT, silent_s: float = 0.0, orders: Orders = NO_ORDERS
+) -> Sight:
+    metrics = Metrics(lambda: snapshot, lambda: TOTALS)
+    return Sight(
+        lambda: snapshot, lambda: orders, metrics.registry, lambda: NOW, lambda: silent_s, "1.2"
+    )
+
+
+def get(path: str, seen: Sight | None = None, **query: str) -> Any:
+    return answer(routes(seen or sight()), Request("GET", path, query))
+
+
+def refused(path: str, seen: Sight | None = None, **query: str) -> RefusedError:
+    with pytest.raises(RefusedError) as caught:
+        get(path, seen, **query)
+    return caught.value
+
+
+def test_metrics_are_what_the_registry_says_in_the_form_that_is_asked() -> None:
+    plain = get("/metrics")
+    assert plain.kind.startswith("text/plain; version=")
+    assert "enforcer_packets_total" in samples(plain.body.decode())
+    asked = Request("GET", "/metrics", {}, {"accept": "application/openmetrics-text"})
+    open_form = answer(routes(sight()), asked)
+    assert open_form.kind.startswith("application/openmetrics-text")
+    assert open_form.body.endswith(b"# EOF\n")
+
+
+def test_status_is_what_the_command_says() -> None:
+    told = get("/api/v1/status")
+    assert told.kind.startswith("application/json")
+    assert json.loads(told.body) == status_view(SNAPSHOT, "1.2")
+
+
+def test_windows_are_what_the_command_says() -> None:
+    told = json.loads(get("/api/v1/windows").body)
+    assert [(w["id"], w["state"], w["starts_at"], w["ends_at"]) for w in told] == [
+        ("ddos", "armed", "2026-12-01T08:00:00Z", "2026-12-01T10:00:00Z"),
+        ("exam", "armed", "2026-12-01T08:00:00Z", "2026-12-01T10:00:00Z"),
+    ]
+
+
+def test_windows_stand_under_the_orders() -> None:
+    orders = Orders().given([Order("exam", OPENS, CLOSES, "closed", "root", NOW)])
+    told = json.loads(get("/api/v1/windows", sight(orders=orders)).body)
+    assert {w["id"]: w["state"] for w in told} == {"ddos": "armed", "exam": "closed"}
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ({"from": "2026-12-01T10:00:00Z"}, 0),
+        ({"from": "2026-12-01T09:59:59"}, 2),
+        ({"from": "2026-12-01T14:59:59 05:00"}, 2),
+        ({"from": "2026-11-24T00:00:00Z", "days": "7"}, 0),
+        ({"from": "2026-11-24T00:00:00Z", "days": "8"}, 2),
+    ],
+)
+def test_windows_are_asked_for_a_span(query: dict[str, str], count: int) -> None:
+    assert len(json.loads(get("/api/v1/windows", **query).body)) == count
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"from": "tomorrow"},
+        {"from": "0001-01-01T00:00:00+14:00"},
+        {"from": "9999-12-31T00:00:00Z", "days": "2"},
+        {"days": "0"},
+        {"days": "-1"},
+        {"days": str(MOST_DAYS + 1)},
+        {"days": "٣"},
+        {"days": "9" * 5000},
+        {"dyas": "3"},
+    ],
+)
+def test_a_span_that_is_none_is_refused(query: dict[str, str]) -> None:
+    assert refused("/api/v1/windows", **query).status is HTTPStatus.BAD_REQUEST
+
+
+def test_health_is_whether_it_lives_and_keeps_its_word() -> None:
+    assert (get("/healthz").status, get("/healthz").body) == (HTTPStatus.OK, b"ok\n")
+    hung = get("/healthz", sight(silent_s=SILENCE_S + 1))
+    assert hung.status is HTTPStatus.SERVICE_UNAVAILABLE
+    assert hung.body == b"the daemon's loop has not turned for 31 s\n"
+    failing = get("/healthz", sight(replace(SNAPSHOT, problem="commit: no room")))
+    assert failing.status is HTTPStatus.SERVICE_UNAVAILABLE
+    assert failing.body == b"commit: no room\n"
+
+
+@pytest.mark.parametrize("path", ["/api/v1/status", "/api/v1/windows"])
+def test_a_daemon_that_starts_says_so(path: str) -> None:
+    error = refused(path, sight(None))
+    assert error.status is HTTPStatus.SERVICE_UNAVAILABLE
+    assert error.fields == (("Retry-After", "1"),)
+    assert get("/healthz", sight(None)).status is HTTPStatus.SERVICE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/metrics/", "//metrics", "/../etc/passwd", "/%2e"])
+def test_what_is_not_there_is_not_found(path: str) -> None:
+    error = refused(path)
+    assert error.status is HTTPStatus.NOT_FOUND
+    assert "/metrics" in error.text
+
+
+def test_every_path_answers_and_names_no_address() -> None:
+    table: dict[str, Callable[[Request], Any]] = dict(routes(sight()))
+    for path, route in table.items():
+        assert route(Request("GET", path)).status is HTTPStatus.OK, path
+    assert LOADED.tzinfo is UTC
+    assert datetime.fromisoformat(json.loads(get("/api/v1/status").body)["config"]["loaded_at"])
