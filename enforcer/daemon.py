@@ -181,6 +181,10 @@ class Daemon:
         """Takes the totals of closed windows over, then lets their counters go."""
         assert outcome.state is not None
         left = outcome.state.counters - set(outcome.desired.counters)
+        # What an earlier step could not delete and this one did. Nothing else may stay on the list:
+        # a counter on it is deleted without its last value being read.
+        self.totals.deleted(self._retired - outcome.state.counters)
+        self._retired &= left
         if not left:
             return outcome
         try:

@@ -29,6 +29,9 @@ class FakeKernel:
         self._table: FakeTable | None = None
         self._shapers: dict[str, Shaper] = {}
         self._faults: list[tuple[type, int]] = []
+        self._call_fault: tuple[int, int, bool] | None = None
+        # How often the kernel was asked or told anything, since a test set it to 0.
+        self.calls = 0
         self.devices = set(devices)
         self.foreign_qdiscs: set[str] = set()
         self.transactions: list[t.Transaction] = []
@@ -44,6 +47,12 @@ class FakeKernel:
     def fail_next(self, operation: type, number: int) -> None:
         """The next transaction with an operation of this type is refused with errno `number`."""
         self._faults.append((operation, number))
+
+    def fail_call(self, call: int, number: int, *, after: bool = False) -> None:
+        """The call after `call` others from now on fails with errno `number`; with `after` only its
+        answer is lost, and what it was to do is done.
+        """
+        self.calls, self._call_fault = 0, (call, number, after)
 
     def edit(self, change: Callable[[FakeTable | None], None] | None = None) -> None:
         """Another program commits: `change` gets the table's innards (None: an unrelated table)."""
@@ -69,6 +78,7 @@ class FakeKernel:
     # --- Kernel ---------------------------------------------------------------------------------
 
     def read(self) -> t.KernelState:
+        self._call("read")
         table, devices = self._table, frozenset(self.devices)
         bare = t.KernelState(
             self._generation,
@@ -94,9 +104,16 @@ class FakeKernel:
         )
 
     def generation(self) -> int:
+        self._call("read")
         return self._generation
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
+        lost = self._call("commit")
+        self._commit(transaction, now_ns)
+        if lost:
+            raise kernel_error("commit", lost)
+
+    def _commit(self, transaction: t.Transaction, now_ns: int) -> None:
         if transaction.generation != self._generation and transaction.netfilter:
             raise kernel_error("commit", errno.ERESTART)
         shapers, table = dict(self._shapers), copy.deepcopy(self._table)
@@ -120,10 +137,12 @@ class FakeKernel:
         self.transactions.append(transaction)
 
     def counters(self) -> dict[str, tuple[int, int]]:
+        self._call("counters")
         ours = self._table is not None and self._table.foreign is None
         return dict(self._table.counters) if ours and self._table is not None else {}
 
     def elements(self, map_name: str, keys: list[bytes]) -> dict[bytes, int]:
+        self._call(f"elements of {map_name}")
         if self._table is None or map_name not in self._table.sets:
             raise kernel_error(f"elements of {map_name}", errno.ENOENT)
         held = self._table.sets[map_name].elements
@@ -133,6 +152,17 @@ class FakeKernel:
         pass
 
     # --- how it applies -------------------------------------------------------------------------
+
+    def _call(self, operation: str) -> int:
+        """Counts a call and fails it in its turn; the errno when only its answer is lost."""
+        self.calls += 1
+        if self._call_fault is None or self._call_fault[0] != self.calls - 1:
+            return 0
+        _, number, after = self._call_fault
+        self._call_fault = None
+        if after:
+            return number
+        raise kernel_error(operation, number)
 
     def _fault(self, operation: t.Operation) -> None:
         for index, (kind, number) in enumerate(self._faults):

@@ -19,6 +19,7 @@ from enforcer.kernel.wire import (
     ACK,
     CREATE,
     EXCLUSIVE,
+    MALFORMED,
     REPLACE,
     Message,
     attribute,
@@ -184,7 +185,7 @@ def remove(route: Netlink, index: int) -> None:
     if not any(each.device_index == index and each.ours for each in read_roots(route)):
         return
     # Going is what matters: an HTB that somebody tampered with goes with what is in it.
-    with suppress(OSError):
+    with suppress(OSError, *MALFORMED):
         _drain(route, index)
     route.request(Message(_DEL_QDISC, ACK, _TCMSG.pack(0, index, _HANDLE, _ROOT, 0)))
 

@@ -107,6 +107,25 @@ def test_totals_never_go_backward_over_a_window_that_closes() -> None:
     assert world.daemon.totals.now()[held] == (3, 300)
 
 
+def test_totals_stay_whole_when_a_counter_could_not_be_deleted() -> None:
+    world = World()
+    held = CounterName("guard", "ddos", "held_back", 4, "unregistered")
+    world.step_at(INSIDE)
+    world.kernel.bump(HELD, 7, 700)
+    world.kernel.fail_next(t.DeleteCounter, errno.ENOMEM)
+    world.step_at(AFTER)
+    assert HELD in world.kernel.counters()
+    world.step_at(AFTER)
+    assert HELD not in world.kernel.counters()
+    assert world.daemon.totals.now()[held] == (7, 700)
+    world.step_at(INSIDE)
+    world.kernel.bump(HELD, 5, 500)
+    assert world.daemon.totals.now()[held] == (12, 1200)
+    world.step_at(AFTER)
+    assert HELD not in world.kernel.counters()
+    assert world.daemon.totals.now()[held] == (12, 1200)
+
+
 def test_a_foreign_flush_is_repaired_and_counted_as_drift() -> None:
     world = World()
     world.step_at(INSIDE)

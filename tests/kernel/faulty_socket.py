@@ -43,6 +43,10 @@ class Plan:
         self.hit |= due
         return due
 
+    def put_off(self) -> None:
+        """This call cannot fail so: the next one does."""
+        self.at, self.hit = self.calls, False
+
 
 class FaultySocket:
     def __init__(self, real: socket.socket, plan: Plan) -> None:
@@ -63,7 +67,7 @@ class FaultySocket:
             return int(send())
         if self.plan.fault == TRUNCATED:
             # There is no such thing as half a request: the next reply is cut in its place.
-            self.plan.at = self.plan.calls
+            self.plan.put_off()
             return int(send())
         if self.plan.after:
             send()
@@ -77,7 +81,7 @@ class FaultySocket:
         try:
             data = self._real.recv(size, flags)
         except BlockingIOError:
-            self.plan.at = self.plan.calls
+            self.plan.put_off()
             raise
         return data[: len(data) * 2 // 3 & ~3]
 

@@ -152,7 +152,7 @@ def test_a_fault_at_any_call_converges_or_is_reported_and_installs_no_half(
             assert here.shapers == end.shapers, (call, after)
     assert hits >= 0.98 * runs > 100, "the faults were met"
     if name in ("EPERM", "ENOMEM", "ENFILE", "EMSGSIZE"):
-        assert failed > clean.calls / 2, "what a retry does not mend is reported"
+        assert failed > clean.calls / 5, "what a retry does not mend is reported"
 
 
 @pytest.mark.parametrize("name", FAULTS)
