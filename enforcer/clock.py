@@ -13,13 +13,10 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-_libc = ctypes.CDLL(None, use_errno=True)
+from enforcer import log
+from enforcer.synchronised import AskedClock, kernel_says, socket_path
 
-# <linux/timex.h>: adjtimex(2) returns TIME_ERROR, or sets STA_UNSYNC, while nobody disciplines it.
-_TIME_ERROR = 5
-_STA_UNSYNC = 0x40
-_TIMEX_BYTES = 208
-_STATUS_OFFSET = 40
+_libc = ctypes.CDLL(None, use_errno=True)
 
 _TFD_ABSTIME, _TFD_CANCEL_ON_SET = 1, 2
 
@@ -36,6 +33,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
+    def __init__(self) -> None:
+        self._asked: AskedClock | None = None
+        self._said: str | None = None
+
     def now(self) -> datetime:
         return datetime.now(UTC)  # noqa: TID251 - the one place
 
@@ -43,10 +44,18 @@ class SystemClock:
         return time.time_ns()
 
     def synchronised(self) -> bool:
-        buffer = ctypes.create_string_buffer(_TIMEX_BYTES)
-        state = _libc.adjtimex(buffer)
-        status = int.from_bytes(buffer.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
-        return state not in (-1, _TIME_ERROR) and not status & _STA_UNSYNC
+        if self._asked is None:
+            known = kernel_says()
+            if known is not None:
+                return known
+            self._asked = AskedClock(socket_path())
+        answer = self._asked.synchronised()
+        if self._asked.problem is None:
+            self._said = None
+        elif self._asked.problem != self._said:
+            self._said = self._asked.problem
+            log.warning("clock_unknown", reason=self._said)
+        return answer
 
 
 class Timer:

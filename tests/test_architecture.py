@@ -51,6 +51,7 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 
 # Modules without a test file of their own name → the test that would notice if they broke.
 TESTED_BY: dict[str, str] = {
+    "clockd": "daemon/test_synchronised.py",
     "cli.close": "cli/test_cli_declare.py",
     "cli.confirm": "cli/test_cli_declare.py",
     "cli.deciding": "cli/test_cli_declare.py",
