@@ -5,7 +5,7 @@ STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: run test check unit kernel kernels bench soak deps clean
+.PHONY: run test check unit kernel kernels bench soak fuzz deps clean
 
 run: deps $(STAMP)
 	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
@@ -37,6 +37,12 @@ bench: deps $(STAMP)
 # SOAK gives options, for example: make soak SOAK="--seed 7 --kills 100"
 soak: deps $(STAMP)
 	$(PY) -m soak $(SOAK)
+
+# Coverage-guided fuzzing, FUZZ_SECONDS for each target. FUZZ names targets: make fuzz FUZZ="registry ics"
+FUZZ_SECONDS ?= 60
+fuzz: $(STAMP)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
+	$(PY) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
 deps:
 	@.ci/debian-packages

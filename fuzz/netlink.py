@@ -94,7 +94,7 @@ def events(data: bytes) -> None:
     """The monitor hears `data` on both of its sockets."""
     monitor: Any = Monitor.__new__(Monitor)
     monitor._netfilter, monitor._route = _Datagrams(data), _Datagrams(data)
-    monitor._touched = set()
+    monitor._heard_nothing({1: "wan0"})
     for event in monitor.drain():
         assert "\n" not in event.kind
 

@@ -87,7 +87,7 @@ def registry(data: bytes) -> None:
     except PolicyError as error:
         _told(error)
         return
-    assert read.digest()
+    assert read.digest
     tree = RadixTree.build(read, _DAY)
     classify_nodes(tree)
     for row in range(min(len(read), 20)):

@@ -93,10 +93,18 @@ class Monitor:
                 # An event of a new name tells nothing of the old one.
                 route = Netlink(NETLINK_ROUTE)
             try:
-                self._names = read_devices(route)
+                names = read_devices(route)
             finally:
                 route.close()
             join_group(self._netfilter, _GROUP_NFTABLES)
+        self._heard_nothing(names)
+        self._poll = select.epoll()
+        for sock in (self._netfilter, self._route):
+            self._poll.register(sock, select.EPOLLIN)
+
+    def _heard_nothing(self, names: dict[int, str]) -> None:
+        """`names` are the devices that are there, by their index."""
+        self._names = names
         self._up: dict[int, bool] = {}
         # Of our table, in the transaction whose end has not been read yet.
         self._touched: set[str] = set()
@@ -106,9 +114,6 @@ class Monitor:
         self._heard: int | None = None
         self._lost = False
         self._suspect: int | None = None
-        self._poll = select.epoll()
-        for sock in (self._netfilter, self._route):
-            self._poll.register(sock, select.EPOLLIN)
 
     def fileno(self) -> int:
         return self._poll.fileno()
