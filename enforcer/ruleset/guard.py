@@ -1,8 +1,8 @@
 """guard: new inbound flows to an estate come in from registered sources and lifelines only.
 
-The one measure that drops. In order, the cheapest and most selective first: the uplink, the
-estate's prefixes, its services and "starts something new", the arming set, lifelines, the
-registered lookup; what is left is counted and dropped (counted only when the window is staged).
+The one measure that drops. In order, the cheapest and most selective first: the estate's prefixes,
+the uplink, its services and "starts something new", the arming set, lifelines, the registered
+lookup; what is left is counted and dropped (counted only when the window is staged).
 Stateless: conntrack would cost more than all of this, and its table is what an attack fills.
 """
 
@@ -119,14 +119,14 @@ def guard_part(
         if not to_estate:
             continue
         is_family, flow, new = IsFamily(family), f"{owner}.flow{family}", f"{owner}.new{family}"
-        base_rules += [Rule((is_family, match, Goto(flow))) for match in to_estate]
+        inbound = f"{owner}.inbound{family}"
+        base_rules += [Rule((is_family, match, Goto(inbound))) for match in to_estate]
         new_chain, behind, sets = _new_flow(owner, window, family, lifelines, tables, stage=stage)
         asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in services)
-        chains += [*behind, new_chain, Chain(flow, asked)]
+        came_in = tuple(Rule((IifName(uplink), Goto(flow))) for uplink in uplinks)
+        chains += [*behind, new_chain, Chain(flow, asked), Chain(inbound, came_in)]
         containers += [*estate_sets, *sets]
-    inbound = Chain(f"{owner}.inbound", tuple(base_rules))
-    base = tuple(Rule((IifName(uplink), Goto(inbound.name))) for uplink in uplinks)
-    chains += [inbound, Chain(owner, base, HOOK)]
+    chains.append(Chain(owner, tuple(base_rules), HOOK))
     return Part(containers=tuple(containers), chains=tuple(chains))
 
 

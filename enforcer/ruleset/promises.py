@@ -45,7 +45,7 @@ def check(
         tables,
         small={c.name: c for c in ruleset.containers if isinstance(c, v.SmallSet)},
         class_maps={c.name: c for c in ruleset.containers if isinstance(c, v.ClassMap)},
-        owners={name: window for name, (window, _, _) in places.items()},
+        owners={name: window for name, (window, _) in places.items()},
     )
     found = [*_inert(case, places), *_closed_vocabulary(case), *_no_persons(case)]
     found += [*_ceilings(case), *_links(case), *_registered_maps(case), *class_violations(case)]
@@ -60,20 +60,20 @@ def check(
         raise PromiseError(sorted(set(found)))
 
 
-Place = tuple[str, str, str | None]
+Place = tuple[str, str]
 
 
 def _places(policy: Policy, active: dict[str, Activation]) -> dict[str, Place]:
-    """Base chain → window, hook and device: the only places where we may be called at all."""
+    """Base chain → window and hook: the only places where we may be called at all."""
     places: dict[str, Place] = {}
     for activation in active.values():
         window = activation.window
         if window.mark:
-            places[f"mark.{window.id}"] = (window.id, "prerouting", None)
+            places[f"mark.{window.id}"] = (window.id, "prerouting")
         if window.reserve:
-            places[f"reserve.{window.id}"] = (window.id, "postrouting", None)
+            places[f"reserve.{window.id}"] = (window.id, "postrouting")
         if window.guard:
-            places[f"guard.{window.id}"] = (window.id, "prerouting", None)
+            places[f"guard.{window.id}"] = (window.id, "prerouting")
     return places
 
 
@@ -85,8 +85,8 @@ def _inert(case: Case, places: dict[str, Place]) -> list[str]:
         if not case.active and (chain.hook or chain.name not in of_registry):
             found.append(f"promise 1: chain {chain.name} outside windows")
         elif chain.hook:
-            _, name, device = places.get(chain.name, ("", "", None))
-            if (chain.hook.name, chain.hook.device) != (name, device):
+            _, name = places.get(chain.name, ("", ""))
+            if (chain.hook.name, chain.hook.device) != (name, None):
                 found.append(f"promise 1: chain {chain.name} is hooked where no window asks for it")
     return found
 

@@ -331,12 +331,14 @@ def test_3a_no_drop_anywhere_but_in_prerouting(hook: v.Hook) -> None:
 
 
 def test_3a_no_drop_without_the_uplink() -> None:
-    assert broken(edited("guard.ddos", without(v.IifName)), 3)
+    for name in ("guard.ddos.inbound4", "guard.ddos.inbound6"):
+        assert broken(edited(name, without(v.IifName)), 3)
 
 
 def test_3a_no_drop_on_a_device_that_is_no_uplink() -> None:
-    assert broken(edited("guard.ddos", swapped(v.IifName("wan0"), v.IifName("lan0"))), 3)
-    assert broken(edited("guard.ddos", swapped(v.IifName("wan0"), v.OifName("wan0"))), 3)
+    for name in ("guard.ddos.inbound4", "guard.ddos.inbound6"):
+        assert broken(edited(name, swapped(v.IifName("wan0"), v.IifName("lan0"))), 3)
+        assert broken(edited(name, swapped(v.IifName("wan0"), v.OifName("wan0"))), 3)
 
 
 def test_3a_an_uplink_that_the_policy_no_longer_names_is_none() -> None:
@@ -345,7 +347,7 @@ def test_3a_an_uplink_that_the_policy_no_longer_names_is_none() -> None:
 
 
 def test_3b_the_estate_match_is_not_removed() -> None:
-    bad = edited("guard.ddos.inbound", lambda r: without(v.MaskedIn)(without(v.AddressIn)(r)))
+    bad = edited("guard.ddos", lambda r: without(v.MaskedIn)(without(v.AddressIn)(r)))
     assert broken(bad, 3)
 
 
@@ -360,7 +362,7 @@ def test_3b_one_way_around_the_estate_match_is_enough() -> None:
 def test_3b_the_estate_match_is_not_widened(wider: str) -> None:
     narrow = v.AddressIn("daddr", parse_prefix("203.0.113.129/32"))
     wide = v.AddressIn("daddr", parse_prefix(wider))
-    assert broken(edited("guard.ddos.inbound", swapped(narrow, wide)), 3)
+    assert broken(edited("guard.ddos", swapped(narrow, wide)), 3)
 
 
 def test_3b_the_estate_set_holds_no_stranger() -> None:
@@ -371,7 +373,7 @@ def test_3b_the_estate_set_holds_no_stranger() -> None:
 
 def test_3b_a_masked_match_is_not_shortened() -> None:
     masked = v.MaskedIn("daddr", 4, 28, "guard.ddos.estate4-28")
-    bad = edited("guard.ddos.inbound", swapped(masked, replace(masked, length=24)))
+    bad = edited("guard.ddos", swapped(masked, replace(masked, length=24)))
     estate = small("guard.ddos.estate4-28")
     nets = tuple(parse_prefix(p).packed for p in ("203.0.113.0/24",))
     assert broken(with_container(replace(estate, elements=nets), bad), 3)
@@ -379,7 +381,7 @@ def test_3b_a_masked_match_is_not_shortened() -> None:
 
 def test_3b_the_estate_match_is_on_the_destination() -> None:
     narrow = v.AddressIn("daddr", parse_prefix("203.0.113.129/32"))
-    assert broken(edited("guard.ddos.inbound", swapped(narrow, replace(narrow, side="saddr"))), 3)
+    assert broken(edited("guard.ddos", swapped(narrow, replace(narrow, side="saddr"))), 3)
 
 
 def test_3b_a_smaller_estate_is_no_violation() -> None:
@@ -829,7 +831,7 @@ def test_5_a_header_is_not_taken_for_that_of_the_other_family() -> None:
     for base, registry in ((GOOD, TABLES), (FRONTED, TABLES_FRONT)):
         for name in ("mark.ddos.saddr4", "mark.ddos.daddr4", "reserve.ddos.saddr4"):
             assert broken(edited(name, without(v.IsFamily), base), 5, registry=registry), name
-        assert broken(edited("guard.ddos.inbound", without(v.IsFamily), base), 5, registry=registry)
+        assert broken(edited("guard.ddos", without(v.IsFamily), base), 5, registry=registry)
         # IPv6 is asked for on the way to the chain and in it.
         for name in ("mark.ddos.saddr6", "mark.ddos.daddr6"):
             inside = edited(name, without(v.IsFamily), base)
