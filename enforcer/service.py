@@ -101,7 +101,7 @@ class Service:
         return outcome
 
     def _look_at_record(self) -> None:
-        """What the desk or a command has put on the record; a look costs two calls of the kernel.
+        """What the desk or a command has put on the record; a look opens one file.
         A record that cannot be written must not stop a gateway.
         """
         try:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from enforcer.observe.audit_files import sync_directory
 from enforcer.schedule.orders import Order, Orders
 
 FILE = "orders.json"
@@ -71,15 +72,6 @@ def write_synced(path: Path, text: str) -> None:
             scratch.unlink()
         raise
     sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes a rename in `directory` last over a loss of power."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _row(order: Order) -> dict[str, Any]:

@@ -16,18 +16,9 @@ from contextlib import ExitStack
 
 from enforcer.lab.machine import command
 from enforcer.lab.namespace import Namespace
+from enforcer.lab.topology import FORWARDING, PLAIN
 from soak import streams as s
 
-_SYSCTL = {
-    "ipv4/ip_forward": "1",
-    "ipv6/conf/all/forwarding": "1",
-    "ipv4/conf/all/rp_filter": "0",
-    "ipv4/conf/default/rp_filter": "0",
-    "ipv6/conf/all/disable_ipv6": "0",
-    "ipv6/conf/default/disable_ipv6": "0",
-    "ipv6/conf/all/accept_dad": "0",
-    "ipv6/conf/default/accept_dad": "0",
-}
 _OUTSIDE = (s.REGISTERED4, s.REGISTERED6, s.STRANGER4, s.TRANSIT4, s.TRANSIT6, s.CONTROL_OUT)
 _INSIDE = (s.ESTATE4, s.ESTATE6, s.SUBSCRIBER4, s.SUBSCRIBER6, s.CONTROL_IN)
 _CONTROL = (s.CONTROL_OUT, s.CONTROL_IN)
@@ -53,7 +44,7 @@ class World:
             for place in self._places():
                 command("ip", "netns", "add", place.name)
                 made.callback(_delete, place.name)
-                place.sysctl(_SYSCTL)
+                place.sysctl(FORWARDING | PLAIN)
                 place.ip("link set lo up")
             self._wire()
             self._address(self.out, _OUTSIDE)

@@ -180,7 +180,7 @@ def remove(route: Netlink, index: int) -> None:
 
     The kernel throws away what is queued in a qdisc that goes (dev_deactivate_many), so it is
     emptied first. What arrives while the kernel exchanges the root is beyond us: it meets the
-    `noop` qdisc until an RCU grace period is over (docs/reliability.md tells what that costs).
+    `noop` qdisc until an RCU grace period is over (docs/operator-guide.md tells operators).
     """
     if not any(each.device_index == index and each.ours for each in read_roots(route)):
         return

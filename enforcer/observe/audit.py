@@ -10,12 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from enforcer.observe.audit_chain import Link
 from enforcer.observe.audit_files import FILE, AuditLog
+from enforcer.observe.views import utc_text
 
 __all__ = ["FILE", "AuditLog", "Event", "record", "values"]
 
@@ -48,7 +49,7 @@ def values(event: Event) -> dict[str, Any]:
     """The keys of the event's record; what is `more` cannot pose as one of the common ones."""
     every = {
         **event.more,
-        "at": event.at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "at": utc_text(event.at),
         "what": event.what,
         "who": event.who,
         "window": event.window,

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from enforcer.observe.audit_chain import DamagedError, Link, Record, open_line, seal
+from enforcer.observe.views import utc_text
 from enforcer.policy.limits import GUARD_PERIOD, GUARD_WINDOW
 
 FILE, HEAD = "audit.jsonl", "audit.head"
@@ -177,7 +178,7 @@ class AuditLog:
         descriptor = os.open(path, flags, 0o640)
         opened.callback(os.close, descriptor)
         if made:
-            _sync_directory(self.directory)
+            sync_directory(self.directory)
         return descriptor
 
     def _find_end(self, descriptor: int, data: bytes) -> None:
@@ -287,8 +288,7 @@ def read_head(directory: Path) -> Link | None:
 
 def _own(at: datetime, what: str) -> dict[str, Any]:
     """The common keys of a record about the record itself."""
-    instant = at.isoformat().replace("+00:00", "Z")
-    return {"at": instant, "what": what, "who": "enforcer", "window": "", "reference": ""}
+    return {"at": utc_text(at), "what": what, "who": "enforcer", "window": "", "reference": ""}
 
 
 def _chained(data: bytes) -> bool:
@@ -341,7 +341,8 @@ def locked(directory: Path) -> Iterator[None]:
         os.close(held)
 
 
-def _sync_directory(directory: Path) -> None:
+def sync_directory(directory: Path) -> None:
+    """Makes a file made, or renamed, in `directory` last over a loss of power."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

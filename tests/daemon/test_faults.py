@@ -14,18 +14,10 @@ import pytest
 from daemon_worlds import AFTER, BEFORE, INSIDE, World
 
 from enforcer.ruleset import transaction as t
+from tests.kernel import faulty_socket
 
-FAULTS = {
-    "EINTR": errno.EINTR,
-    "EBUSY": errno.EBUSY,
-    "ENOMEM": errno.ENOMEM,
-    "ENOBUFS": errno.ENOBUFS,
-    "EMSGSIZE": errno.EMSGSIZE,
-    "ERESTART": errno.ERESTART,
-    "ENFILE": errno.ENFILE,
-    "EPERM": errno.EPERM,
-    "truncated": errno.EBADMSG,
-}
+# As told by the kernel room: there a reply that is cut short has become an errno.
+FAULTS = {**faulty_socket.FAULTS, "truncated": errno.EBADMSG}
 
 
 def installed() -> tuple[World, datetime]:
