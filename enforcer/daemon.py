@@ -14,7 +14,7 @@ from itertools import islice
 
 from enforcer.clock import Clock
 from enforcer.drift import KINDS, Settled, Suspicion
-from enforcer.errors import KernelError, PolicyError, Problem
+from enforcer.errors import KernelError, PolicyError
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.lookup.tree import RadixTree
@@ -22,7 +22,7 @@ from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.totals import Totals
 from enforcer.policy.model import Activation
 from enforcer.policy.prefix import FAMILIES
-from enforcer.policy.registry import shrink
+from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
 from enforcer.reconcile import Outcome, Prepared, Wanted, prepare, reconcile
 from enforcer.ruleset.transaction import Kernel
 from enforcer.schedule.agenda import Agenda, Entry, entries
@@ -45,7 +45,8 @@ ORDERS_LOST = (
 
 class Daemon:
     """`load` reads and parses the configuration; it raises PolicyError with every problem, those
-    under the standing orders included.
+    under the standing orders included. `refused` and `accepted_at` when the first one that it gives
+    is not that of the files but the last good one (`starting`).
     """
 
     def __init__(
@@ -55,17 +56,21 @@ class Daemon:
         clock: Clock,
         totals: Totals,
         orders: Orders = Orders(),  # noqa: B008 - a value
+        *,
+        refused: PolicyError | None = None,
+        accepted_at: datetime | None = None,
     ) -> None:
         self._load, self._kernel, self._clock, self.totals = load, kernel, clock, totals
         self.orders = orders
         self._config = load(orders)
-        self._config_error: str | None = None
-        self._loaded_at = self._reloaded_at = clock.now()
-        self._day: date = self._loaded_at.date()
-        self._tables = _compile_registry(self._config, self._day)
-        self._timeline = Timeline.ahead(self._config.policy, self._loaded_at)
+        self._refused = refused
+        now = self._reloaded_at = clock.now()
+        self._loaded_at = accepted_at or now
+        self._day: date = now.date()
+        self._tables = compile_registry(self._config, self._day)
+        self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
-        self._stepped_at = self._loaded_at
+        self._stepped_at = now
         self._prepared: Prepared | None = None
         self._tomorrow: tuple[date, Tables] | None = None
         self._held: dict[str, Stage] = {}
@@ -83,8 +88,18 @@ class Daemon:
         return self._config
 
     @property
+    def refused(self) -> PolicyError | None:
+        """Why what the files hold is not what is in force."""
+        return self._refused
+
+    @property
     def tables(self) -> Tables:
         return self._tables
+
+    @property
+    def loaded_at(self) -> datetime:
+        """When the configuration in force was accepted."""
+        return self._loaded_at
 
     # --- the step ----------------------------------------------------------------------------
 
@@ -124,7 +139,7 @@ class Daemon:
             self._timeline = Timeline.ahead(self._config.policy, now)
         day = (now + DAY_LEAD).date()
         if day != self._day and (self._tomorrow is None or self._tomorrow[0] != day):
-            self._tomorrow = day, _compile_registry(self._config, day)
+            self._tomorrow = day, compile_registry(self._config, day)
         edge = self.agenda(now).next_edge(self._stepped_at)
         near = edge is not None and timedelta() < edge - now <= EDGE_LEAD
         if edge is None or not near or outcome.result == "failed":
@@ -225,7 +240,7 @@ class Daemon:
         """Registrations come and go at midnight UTC."""
         day = now.date()
         if day != self._day:
-            self._tables = self._tables_of(day) or _compile_registry(self._config, day)
+            self._tables = self._tables_of(day) or compile_registry(self._config, day)
             self._day, self._tomorrow = day, None
 
     def next_wake(self) -> datetime:
@@ -248,17 +263,24 @@ class Daemon:
 
     # --- changes from outside ------------------------------------------------------------------
 
-    def reload(self) -> PolicyError | None:
-        """Reads the configuration anew. Refused as a whole, or taken as a whole."""
+    def reload(self, accepts: Callable[[ShrinkError], bool] | None = None) -> PolicyError | None:
+        """Reads the configuration anew. Refused as a whole, or taken as a whole. `accepts` is asked
+        whether a registry that shrinks too much is meant; it may raise PolicyError.
+        """
         self._reloaded_at = self._clock.now()
         try:
             config = self._load(self.orders)
-            _refuse_shrinking(self._config, config, self._reloaded_at.date())
-            tables = _compile_registry(config, self._reloaded_at.date())
+            try:
+                limit, day = config.policy.registry.shrink_limit, self._reloaded_at.date()
+                refuse_shrinking(self._config.registry, config.registry, limit, day)
+            except ShrinkError as error:
+                if accepts is None or not accepts(error):
+                    raise
+            tables = compile_registry(config, self._reloaded_at.date())
         except PolicyError as error:
-            self._config_error = str(error)
+            self._refused = error
             return error
-        self._config, self._tables, self._config_error = config, tables, None
+        self._config, self._tables, self._refused = config, tables, None
         self._loaded_at = self._reloaded_at
         self._day, self._tomorrow = self._reloaded_at.date(), None
         return None
@@ -285,7 +307,8 @@ class Daemon:
         nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
-            config_error=self._config_error,
+            config_error=str(self._refused) if self._refused else None,
+            shrink_refused=isinstance(self._refused, ShrinkError),
             loaded_at=self._loaded_at,
             reloaded_at=self._reloaded_at,
             armed=last.armed,
@@ -322,26 +345,6 @@ class Daemon:
         return None
 
 
-def _compile_registry(config: Configuration, day: date) -> Tables:
+def compile_registry(config: Configuration, day: date) -> Tables:
     tree = RadixTree.build(config.registry, day)
     return plan(tree, config.policy.registry.kernel_memory_bytes)
-
-
-def _refuse_shrinking(old: Configuration, new: Configuration, day: date) -> None:
-    """An update that loses much of a category is a broken feed more often than a wish."""
-    limit = new.policy.registry.shrink_limit
-    problems = [
-        Problem(
-            "registry",
-            0,
-            0,
-            "",
-            f"{removed:,} of {before:,} prefixes of category {category} would be removed, more "
-            f"than shrink_limit {limit:.0%}; check the registry files, or raise "
-            "registry.shrink_limit for this one update",
-        )
-        for category, before, _after, removed in shrink(old.registry, new.registry, day)
-        if removed > limit * before
-    ]
-    if problems:
-        raise PolicyError(problems)

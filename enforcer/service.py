@@ -10,30 +10,35 @@ import selectors
 import time
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from enforcer import __version__, log
+from enforcer.accepting import Acceptance
 from enforcer.clock import SystemClock, Timer
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
 from enforcer.desk import Desk
 from enforcer.errors import PolicyError
+from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
-from enforcer.observe.audit import AuditLog
+from enforcer.observe.audit import AuditLog, record
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
 from enforcer.policy.registry import Registry, shrink
+from enforcer.policy.shrinking import ShrinkError
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.transaction import Arm
 from enforcer.signals import Signals
+from enforcer.sources.files import RegistryError
 from enforcer.sources.load import load_configuration
 from enforcer.strangers import Strangers
 
@@ -59,6 +64,7 @@ class Service:
         control: ControlSocket,
         signals: Signals,
         places: Places,
+        keeper: Keeper,
     ) -> None:
         self._daemon, self._control = daemon, control
         self._signals, self._places = signals, places
@@ -72,6 +78,7 @@ class Service:
         )
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
+        self._keeper = keeper
         self._failures = 0
         self._last_said = self._told = ""
         self._problem_said: str | None = None
@@ -116,10 +123,15 @@ class Service:
         outcome = act()
         self.metrics.apply_seconds.observe(time.perf_counter() - started)
         self.metrics.applies.labels(outcome.result).inc()
-        self._snapshot = self._daemon.snapshot()
+        self._snapshot = self._look()
         self._failures = self._failures + 1 if outcome.result == "failed" else 0
+        if outcome.result != "failed" and not outcome.violations:
+            self._keeper.keep(self._daemon.config, self._daemon.loaded_at)
         self._say(cause, outcome, time.perf_counter() - started)
         return outcome
+
+    def _look(self) -> Snapshot:
+        return replace(self._daemon.snapshot(), last_good=self._keeper.state)
 
     def _say(self, cause: str, outcome: Outcome, seconds: float) -> None:
         for violation in outcome.violations:
@@ -203,12 +215,11 @@ class Service:
             wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
         self._timer.set(wake)
 
-    def _reload(self, cause: str) -> str | None:
+    def _reload(self, cause: str, accepts: Acceptance | None = None) -> str | None:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        error = self._daemon.reload()
+        error = self._daemon.reload(accepts)
         if error is not None:
-            first = str(error.problems[0]) if error.problems else str(error)
-            log.error("reload_refused", cause=cause, errors=error.count, first=first)
+            log.error("reload_refused", cause=cause, errors=error.count, first=first_told(error))
         outcome = self.step("reload")
         if self._port is not None:
             self._port.renew(self._daemon.config.policy.metrics)
@@ -232,10 +243,9 @@ class Service:
     def _handle(self, request: dict[str, Any], who: str) -> Answer:
         verb = request["verb"]
         if verb == "status" and self._snapshot is not None:
-            return status_view(self._daemon.snapshot(), __version__)
+            return status_view(self._look(), __version__)
         if verb == "reload":
-            log.info("reload_asked", by=who)
-            return {"error": self._reload(who)}
+            return self._reload_asked(request.get("accept_shrink"), who)
         if verb == "compare":
             return self._compare(request)
         if verb == "declared" and (refused := self._reload(who)) is not None:
@@ -251,6 +261,19 @@ class Service:
         problem = str(outcome.error) if outcome.error else None
         armed = list(outcome.armed)
         return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
+
+    def _reload_asked(self, token: object, who: str) -> Answer:
+        """`refused`: by what the files hold; else an error is the kernel's."""
+        accepts = None
+        if isinstance(token, str):
+            put = partial(record, self._places.state_dir)
+            accepts = Acceptance(token, who, self._clock.now, put)
+        log.info("reload_asked", by=who, accept_shrink=token or "none")
+        error = self._reload(who, accepts)
+        refused = self._daemon.refused
+        if accepts and isinstance(refused, ShrinkError):
+            error = f"the files hold another update than {token} by now:\n{error}"
+        return {"error": error, "refused": refused is not None}
 
     def _compare(self, request: dict[str, Any]) -> Answer:
         """How many prefixes would come and go if the files were loaded as they are now."""
@@ -270,6 +293,15 @@ class Service:
         if self._port is not None:
             self._port.close()
         self._timer.close()
+        self._keeper.close()
+
+
+def first_told(error: PolicyError) -> str:
+    """The first mistake, for the log; of a registration only where it stands (promise 6)."""
+    first = error.problems[0]
+    if isinstance(error, RegistryError):
+        return f"{first.file}:{first.line}: see `enforcer check`" if first.line else str(first)
+    return str(first)
 
 
 def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:

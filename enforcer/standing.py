@@ -7,14 +7,12 @@ which nothing new is armed.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from enforcer.observe.audit_files import sync_directory
+from enforcer import disk
 from enforcer.schedule.orders import Order, Orders
 
 FILE = "orders.json"
@@ -55,23 +53,13 @@ def write_orders(directory: Path, orders: Orders) -> None:
     if not orders.readable:
         raise OSError(None, "the orders of before cannot be read, and are not written over")
     directory.mkdir(parents=True, exist_ok=True)
-    write_synced(directory / FILE, json.dumps([_row(o) for o in orders.every], indent=1) + "\n")
+    text = json.dumps([_row(o) for o in orders.every], indent=1) + "\n"
+    write_synced(directory / FILE, text)
 
 
 def write_synced(path: Path, text: str) -> None:
-    """Writes a file whole: to a scratch file beside it, synced, and renamed. Raises OSError."""
-    scratch = path.with_name(f".{path.name}.new")
-    try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise
-    sync_directory(path.parent)
+    """Replaces a small text file, whole and lasting. Raises OSError."""
+    disk.write_synced(path, [text.encode()])
 
 
 def _row(order: Order) -> dict[str, Any]:

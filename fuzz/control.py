@@ -18,6 +18,7 @@ from typing import Any
 
 from enforcer import standing
 from enforcer.control import LIMIT_BYTES, ControlSocket
+from enforcer.keeping import Keeper
 from enforcer.schedule.orders import Orders
 from enforcer.service import Places, Service
 from tests.daemon.daemon_worlds import INSIDE, WINDOWS, World
@@ -38,7 +39,8 @@ class _Office:
         self.control = ControlSocket(directory)
         nobody: Any = None
         places = Places(directory / "enforcer.yaml", directory)
-        self.service = Service(self.world.daemon, nobody, self.control, nobody, places)
+        keeper = Keeper(places.state_dir, places.config)
+        self.service = Service(self.world.daemon, nobody, self.control, nobody, places, keeper)
         self.service.step("start")
 
     def ask(self, line: bytes) -> bytes:

@@ -158,7 +158,7 @@ def _take_back(path: Path) -> str:
 
 def write_new(path: Path, text: str) -> None:
     """Writes a file whole and synced, in the place of none. Raises OSError (EEXIST)."""
-    from enforcer.observe.audit_files import sync_directory
+    from enforcer.disk import sync_directory
 
     path.parent.mkdir(exist_ok=True)
     # Files that begin with a dot are not read as windows.

@@ -33,6 +33,7 @@ VERBS = {
     "declare": "write a window for now or soon, load it, and arm it",
     "confirm": "let a provisional window open, or one on trial stay",
     "close": "end an armed window early, or cancel its next occurrence",
+    "reload": "have the daemon read its files anew, and say what it made of them",
     "disarm": "end every armed window at once, with or without the daemon",
     "audit": "check that the record of what was done is whole",
     "schema": "print the JSON schema of the configuration, for editors",

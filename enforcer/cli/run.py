@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from enforcer.ruleset.transaction import Kernel, KernelState
     from enforcer.service import Service
     from enforcer.signals import Signals
-    from enforcer.sources.load import Configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,12 +47,14 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.daemon import Daemon
+    from enforcer.keeping import Keeper
     from enforcer.kernel.events import Monitor
     from enforcer.kernel.nft import NftKernel
     from enforcer.observe.totals import Totals
-    from enforcer.service import Places, Service
+    from enforcer.service import Places, Service, first_told
     from enforcer.sources.load import load_configuration
     from enforcer.standing import read_or_none_new
+    from enforcer.starting import choose, kept_before
     from enforcer.watch import HushedKernel
 
     clock = SystemClock()
@@ -61,7 +62,17 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     if spoilt is not None:
         log.error("orders_unreadable", error=spoilt)
     # The configuration first: what is wrong with it is said even where rights are missing too.
-    first: list[Configuration] = [load_configuration(config, clock.now(), orders)]
+    kept, now = kept_before(state_dir(), config), clock.now()
+    start = choose(
+        lambda: load_configuration(config, now, orders),
+        lambda documents: documents.policy(now, orders),
+        kept,
+        _held,
+        now,
+    )
+    if start.refused is not None:
+        log.error("last_good_in_force", errors=start.refused.count, first=first_told(start.refused))
+    first = [start.configuration]
     scraped = opened.enter_context(closing(NftKernel()))
     monitor = opened.enter_context(closing(Monitor()))
     kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))
@@ -71,13 +82,16 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
         clock,
         Totals(scraped.counters),
         orders,
+        refused=start.refused,
+        accepted_at=start.accepted_at,
     )
     policy = daemon.config.policy
     before = kernel.read()
     _require_devices(policy, before.devices)
+    keeper = Keeper(state_dir(), config, kept)
     control = opened.enter_context(closing(_control_socket(run_dir())))
     service = opened.enter_context(
-        closing(Service(daemon, monitor, control, signals, Places(config, state_dir())))
+        closing(Service(daemon, monitor, control, signals, Places(config, state_dir()), keeper))
     )
     _open_port(policy.metrics, config, service)
     outcome = service.step("start")
@@ -85,6 +99,14 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
         take_back(kernel, before, SystemClock().now_ns())
         raise outcome.error
     return service
+
+
+def _held() -> KernelState:
+    """What the kernel holds of an earlier daemon's."""
+    from enforcer.kernel.nft import NftKernel
+
+    with closing(NftKernel()) as kernel:
+        return kernel.read()
 
 
 def take_back(kernel: Kernel, before: KernelState, now_ns: int) -> None:

@@ -132,6 +132,8 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
         rows.append(("reload", f"{refused}\n{config['error']}"))
     if s["problem"]:
         rows.append(("problem", paint(s["problem"], "red")))
+    if (s.get("last_good") or {}).get("problem"):
+        rows.append(("state", paint(s["last_good"]["problem"], "red")))
     clock = "synchronised" if s["clock"]["synchronised"] else paint("not synchronised", "yellow")
     rows += [
         ("clock", clock),

@@ -25,7 +25,7 @@ __all__ = ["FILE", "AuditLog", "Event", "record", "values"]
 class Event:
     """`what` is one word:
 
-    by people: `declared`, `confirmed`, `closed`, `disarmed`;
+    by people: `declared`, `confirmed`, `closed`, `disarmed`, `accepted`;
     by the daemon: `armed`, `changed`, `ended`, `lapsed`, `repaired`, `refused`, `late`;
     of the record itself: `adopted`, `mended`, `cut`, `pruned`.
 

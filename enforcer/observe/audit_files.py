@@ -23,6 +23,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from enforcer.disk import sync_directory
 from enforcer.observe.audit_chain import DamagedError, Link, Record, open_line, seal
 from enforcer.observe.views import utc_text
 from enforcer.policy.limits import GUARD_PERIOD, GUARD_WINDOW
@@ -339,12 +340,3 @@ def locked(directory: Path) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-
-
-def sync_directory(directory: Path) -> None:
-    """Makes a file made, or renamed, in `directory` last over a loss of power."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -138,6 +138,22 @@ def _configuration(s: Snapshot) -> Iterator[Metric]:
         [((), s.loaded_at.timestamp())],
     )
     yield _gauge(
+        "registry_shrink_refused",
+        "1 while the newest registry is refused for what it would remove of a category",
+        [((), int(s.shrink_refused))],
+    )
+    kept = s.last_good
+    yield _gauge(
+        "last_good_success",
+        "1 while nothing keeps the last good configuration from the disk",
+        [((), int(kept.problem is None))],
+    )
+    yield _gauge(
+        "last_good_timestamp_seconds",
+        "When the configuration that is kept on the disk was accepted; 0 without one",
+        [((), kept.at.timestamp() if kept.at else 0)],
+    )
+    yield _gauge(
         "feed_last_success_timestamp_seconds",
         "When a source of registrations was last accepted",
         [((file,), s.loaded_at.timestamp()) for file in s.policy.registry.files],

@@ -27,6 +27,16 @@ class Occurrence:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """The last good configuration on the disk: `at` is when it was accepted, None without one;
+    `problem` why it is not the one in force.
+    """
+
+    at: datetime | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
@@ -50,3 +60,5 @@ class Snapshot:
     missing_devices: tuple[str, ...]
     drift_kinds: tuple[tuple[str, int], ...] = ()
     contested: bool = False
+    shrink_refused: bool = False
+    last_good: Kept = Kept()

@@ -63,5 +63,9 @@ def status_view(s: Snapshot, version: str) -> dict[str, Any]:
         "drift": {kind: count for kind, count in s.drift_kinds if count},
         "contested": s.contested,
         "problem": s.problem,
+        "last_good": {
+            "accepted_at": utc_text(s.last_good.at) if s.last_good.at else None,
+            "problem": s.last_good.problem,
+        },
         "missing_devices": list(s.missing_devices),
     }

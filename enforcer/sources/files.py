@@ -66,6 +66,10 @@ class Texts:
     registries: Mapping[str, bytes]
 
 
+class RegistryError(PolicyError):
+    """The policy is right, and registrations cannot be read: what machines write, not people."""
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the files of one configuration below `folder`, and gathers what is wrong with them.
@@ -197,5 +201,6 @@ def read_texts(
 
     policy = load({**files, **more}, main, ZONES, read_calendar, now, orders)
     registries = reader.every(policy.registry.files, REGISTRY_BYTES)
-    reader.done()
+    if reader.problems:
+        raise RegistryError(sorted(reader.problems))
     return policy, Texts(Documents(main, files, calendars), registries)

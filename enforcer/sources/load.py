@@ -12,7 +12,7 @@ from enforcer.policy.model import Policy
 from enforcer.policy.registry import Registry, merge, parse_registry
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.orders import Orders
-from enforcer.sources.files import Documents, read_texts
+from enforcer.sources.files import Documents, RegistryError, read_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ def load_configuration(
 
 
 def parse_all(files: Mapping[str, bytes], policy: Policy) -> Registry:
-    """The registry files of a policy as one registry. Raises PolicyError with every problem."""
+    """The registry files of a policy as one registry. Raises RegistryError with every problem."""
     registries: list[Registry] = []
     problems: list[Problem] = []
     count, more = 0, False
@@ -46,5 +46,5 @@ def parse_all(files: Mapping[str, bytes], policy: Policy) -> Registry:
             problems += error.problems
             count, more = count + error.count, more or error.more
     if problems:
-        raise PolicyError(problems, count, more=more)
+        raise RegistryError(problems, count, more=more)
     return merge(registries)

@@ -11,6 +11,7 @@ from enforcer.decisions import close_all
 from enforcer.drift import Suspicion
 from enforcer.kernel.fake_table import FakeTable
 from enforcer.policy.model import Activation
+from enforcer.policy.shrinking import Loss, ShrinkError
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.measures import CounterName
 from enforcer.ruleset.vocabulary import RegisteredMap
@@ -260,12 +261,32 @@ def test_an_update_that_would_remove_much_of_a_category_is_refused() -> None:
     world.step_at(INSIDE)
     world.registry = "".join(line + "\n" for line in world.registry.splitlines()[:-3])
     error = world.daemon.reload()
-    assert error is not None
+    assert isinstance(error, ShrinkError)
     assert str(error) == (
         "registry: 3 of 10 prefixes of category software-house would be removed, more than "
-        "shrink_limit 20%; check the registry files, or raise registry.shrink_limit for this "
-        "one update"
+        "shrink_limit 20%; check the registry files, or, if it is meant: enforcer reload "
+        f"--accept-shrink {error.token}"
     )
+    assert world.daemon.snapshot().shrink_refused
+    assert len(world.daemon.config.registry) == 10
+
+
+def test_a_shrink_is_taken_when_somebody_accepts_that_very_one() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.registry = "".join(line + "\n" for line in world.registry.splitlines()[:-3])
+    refused = world.daemon.reload(lambda refusal: False)
+    assert isinstance(refused, ShrinkError)
+    asked: list[ShrinkError] = []
+
+    def accepts(refusal: ShrinkError) -> bool:
+        asked.append(refusal)
+        return refusal.token == refused.token
+
+    assert world.daemon.reload(accepts) is None
+    assert [x.losses for x in asked] == [(Loss("software-house", 10, 3),)]
+    assert len(world.daemon.config.registry) == 7
+    assert not world.daemon.snapshot().shrink_refused
 
 
 def test_a_window_withdrawn_by_reload_closes_at_once() -> None:

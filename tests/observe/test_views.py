@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from enforcer.observe.snapshot import Occurrence, Snapshot
+from enforcer.observe.snapshot import Kept, Occurrence, Snapshot
 from enforcer.observe.views import status_view, utc_text, window_views
 from enforcer.policy.model import Activation, Gateway, Guard, Mark, Once, Policy, Window
 
@@ -55,6 +55,7 @@ def test_status() -> None:
         missing_devices=("wan0",),
         drift_kinds=(("table", 2), ("rules", 1), ("qdisc", 0)),
         contested=True,
+        last_good=Kept(AT, "no room"),
     )
     assert status_view(snapshot, "9.9") == {
         "version": "9.9",
@@ -78,5 +79,6 @@ def test_status() -> None:
         "drift": {"table": 2, "rules": 1},
         "contested": True,
         "problem": "commit: no",
+        "last_good": {"accepted_at": "2026-12-01T08:00:00Z", "problem": "no room"},
         "missing_devices": ["wan0"],
     }

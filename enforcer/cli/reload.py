@@ -1,0 +1,62 @@
+"""`enforcer reload`: has the daemon read its files anew, and says what it made of them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+
+from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
+from enforcer.cli.terminal import Painter, print_json
+
+_TOKEN = re.compile(r"[0-9a-f]{8,16}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--accept-shrink",
+        type=_token,
+        metavar="TOKEN",
+        help="accept that the update of this token removes more than shrink_limit of a category; "
+        "the refusal in the log and in `enforcer status` names it",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.places import run_dir
+    from enforcer.control import DeniedError, NoDaemonError, ask
+
+    try:
+        answer = ask(run_dir(), "reload", accept_shrink=args.accept_shrink)
+    except DeniedError as error:
+        return _failed(args, str(error))
+    except NoDaemonError as error:
+        return _failed(args, f"{error}; {error.remedy}")
+    said = answer.get("error")
+    if args.format == "json":
+        print_json(answer)
+    elif said:
+        print(said, file=sys.stderr)
+        if answer.get("refused"):
+            print("refused; what was loaded before stays in force", file=sys.stderr)
+    else:
+        print(Painter(args)("loaded", "green") + "; `enforcer status` shows what is in force")
+    if not said:
+        return 0
+    return EXIT_CONFIG if answer.get("refused") else EXIT_FAILED
+
+
+def _failed(args: argparse.Namespace, reason: str) -> int:
+    if args.format == "json":
+        print_json({"error": reason})
+    else:
+        print(f"enforcer: {reason}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _token(text: str) -> str:
+    if not _TOKEN.fullmatch(text):
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is no token; the refusal in `enforcer status` names it"
+        )
+    return text

@@ -1,0 +1,41 @@
+"""A file replaced as a whole: after a crash at any instant there is the old one or the new one.
+
+In: a path and its new bytes. Out: a file on the disk, not only in the kernel's memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def write_synced(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o666) -> None:
+    """Writes a scratch file beside `path`, syncs it, renames it, syncs the folder. Raises OSError,
+    and then what was there stands, and the scratch file is gone.
+    """
+    scratch = path.with_name(f".{path.name}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    try:
+        with os.fdopen(os.open(scratch, flags, mode), "wb", buffering=1024**2) as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        scratch.replace(path)
+    except OSError:
+        # A full disk is not to be kept full by half a file.
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Makes a rename in `directory` last over a loss of power."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

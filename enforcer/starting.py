@@ -1,0 +1,113 @@
+"""With which configuration a daemon starts: that of its files, or the last good one.
+
+In: how to load the files, what an earlier daemon kept, and a way to ask what the kernel holds. Out:
+a configuration, and what was refused when it is not that of the files. A mistake in the policy is
+never passed over, and neither is a registry that cannot be read on a gateway where nothing of it is
+in force: then a person has to look (exit 78). Decision 0018 says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from enforcer import log
+from enforcer.daemon import compile_registry
+from enforcer.errors import KernelError, PolicyError
+from enforcer.policy.model import Policy
+from enforcer.policy.shrinking import refuse_shrinking
+from enforcer.ruleset.transaction import KernelState
+from enforcer.ruleset.vocabulary import RegisteredMap
+from enforcer.sources.files import Documents, RegistryError
+from enforcer.sources.lastgood import (
+    FILE,
+    LastGood,
+    SpoiltError,
+    read_last_good,
+    set_aside,
+)
+from enforcer.sources.load import Configuration
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """`refused`: what is wrong with the files, when `configuration` is the last good one, accepted
+    at `accepted_at`.
+    """
+
+    configuration: Configuration
+    refused: PolicyError | None = None
+    accepted_at: datetime | None = None
+
+
+def kept_before(directory: Path, config: Path) -> LastGood | None:
+    """What an earlier daemon kept of this very configuration. A spoilt snapshot is set aside."""
+    try:
+        kept = read_last_good(directory)
+    except OSError as error:
+        log.error("last_good_unreadable", error=f"{directory / FILE}: {error.strerror or error}")
+        return None
+    except SpoiltError as error:
+        try:
+            done = f"set aside as {set_aside(directory)}"
+        except OSError as failed:
+            done = f"left where it is ({failed.strerror or failed})"
+        log.error("last_good_spoilt", error=f"{directory / FILE}: {error}", done=done)
+        return None
+    return kept if kept is not None and kept.config == str(config) else None
+
+
+def choose(
+    load: Callable[[], Configuration],
+    parse: Callable[[Documents], Policy],
+    kept: LastGood | None,
+    held: Callable[[], KernelState],
+    now: datetime,
+) -> Start:
+    """`parse` reads kept documents as of now; `held` asks the kernel, and may raise KernelError.
+    Raises PolicyError when the daemon must not start.
+    """
+    try:
+        files = load()
+    except RegistryError as error:
+        if kept is None:
+            raise
+        before = _kept_configuration(kept, parse, error)
+        if not _in_force(before, held, now):
+            raise
+        return Start(before, error, kept.accepted_at)
+    if kept is not None:
+        limit = files.policy.registry.shrink_limit
+        try:
+            refuse_shrinking(kept.registry, files.registry, limit, now.date())
+        except PolicyError as error:
+            return Start(_kept_configuration(kept, parse, error), error, kept.accepted_at)
+    return Start(files)
+
+
+def _kept_configuration(
+    kept: LastGood, parse: Callable[[Documents], Policy], error: PolicyError
+) -> Configuration:
+    """What was kept, under today's rules. Raises `error` when they refuse it."""
+    try:
+        return Configuration(parse(kept.documents), kept.registry, kept.documents)
+    except PolicyError as stale:
+        log.error("last_good_refused", errors=stale.count, first=str(stale.problems[0]))
+        raise error from stale
+
+
+def _in_force(before: Configuration, held: Callable[[], KernelState], now: datetime) -> bool:
+    """True when the kernel holds this very registry, as of today or of yesterday."""
+    try:
+        state = held()
+    except KernelError:
+        return False
+    if not state.exists or state.foreign is not None:
+        return False
+    for day in (now.date(), now.date() - timedelta(days=1)):
+        wanted = {RegisteredMap(s).name: s.digest for s in compile_registry(before, day).stages}
+        if wanted and wanted.items() <= state.ledger.items():
+            return True
+    return False

@@ -1,0 +1,179 @@
+"""With what a daemon starts: its files, or the last good when that is what stays in force."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from enforcer.errors import KernelError, PolicyError, Problem
+from enforcer.policy.model import Policy
+from enforcer.policy.shrinking import ShrinkError
+from enforcer.ruleset.transaction import KernelState
+from enforcer.sources.files import Documents, RegistryError
+from enforcer.sources.lastgood import FILE, SPOILT, LastGood, write_last_good
+from enforcer.sources.load import Configuration
+from enforcer.starting import Start, choose, kept_before
+from tests.daemon.daemon_worlds import BEFORE, World
+from tests.daemon.test_keeping import CONFIG, configuration
+
+BROKEN = RegistryError([Problem("registry.csv", 3, 1, "", "is broken; mend it")])
+WRONG = PolicyError([Problem("enforcer.yaml", 3, 1, "", "is wrong; mend it")])
+
+
+def kept_of(world: World) -> LastGood:
+    made = configuration(world)
+    assert made.documents is not None
+    return LastGood(str(CONFIG), BEFORE, made.policy.digest, made.documents, made.registry)
+
+
+def start(
+    world: World, files: Configuration | PolicyError, kept: LastGood | None, days: int = 0
+) -> Start:
+    def load() -> Configuration:
+        if isinstance(files, PolicyError):
+            raise files
+        return files
+
+    def parse(documents: Documents) -> Policy:
+        return documents.policy()
+
+    return choose(load, parse, kept, world.kernel.read, BEFORE + timedelta(days=days))
+
+
+@pytest.fixture
+def ran() -> World:
+    """A gateway on which an earlier daemon has loaded its registry."""
+    world = World()
+    world.step_at(BEFORE)
+    return world
+
+
+def smaller(world: World) -> Configuration:
+    world.registry = "".join(line + "\n" for line in world.registry.splitlines()[:-3])
+    return world.configuration()
+
+
+def test_files_that_are_right_are_what_it_starts_with(ran: World) -> None:
+    files = ran.configuration()
+    assert start(ran, files, None) == Start(files)
+    assert start(ran, files, kept_of(ran)) == Start(files)
+
+
+def test_a_restart_is_no_way_around_the_shrink_guard(ran: World) -> None:
+    began = start(ran, smaller(ran), kept_of(ran))
+    assert isinstance(began.refused, ShrinkError)
+    assert len(began.configuration.registry) == 10
+    assert began.accepted_at == BEFORE
+
+
+def test_a_higher_limit_in_the_new_files_counts(ran: World) -> None:
+    ran.main = ran.main.replace("20%", "50%")
+    assert start(ran, smaller(ran), kept_of(ran)).refused is None
+
+
+def test_a_registry_broken_at_a_restart_leaves_in_force_what_is_in_force(ran: World) -> None:
+    began = start(ran, BROKEN, kept_of(ran))
+    assert began.refused is BROKEN
+    assert began.configuration.policy == ran.daemon.config.policy
+    # Over midnight, too: the registry of yesterday is what the kernel holds.
+    assert start(ran, BROKEN, kept_of(ran), days=1).refused is BROKEN
+
+
+def test_nothing_is_begun_with_a_broken_registry() -> None:
+    """After a reboot the kernel is empty: what is loaded would be new, so a person has to look."""
+    world = World()
+    with pytest.raises(RegistryError):
+        start(world, BROKEN, kept_of(world))
+
+
+def test_a_broken_registry_without_a_snapshot_is_refused(ran: World) -> None:
+    with pytest.raises(RegistryError):
+        start(ran, BROKEN, None)
+
+
+def test_a_snapshot_that_is_not_what_the_kernel_holds_is_not_put_in_its_place(ran: World) -> None:
+    kept = kept_of(ran)
+    ran.registry += "R-50,198.51.100.50/32,freelancer,,,\n"
+    assert ran.daemon.reload() is None
+    ran.step_at(BEFORE)
+    with pytest.raises(RegistryError):
+        start(ran, BROKEN, kept)
+
+
+def test_a_kernel_that_cannot_be_asked_holds_nothing_that_is_known(ran: World) -> None:
+    def denied() -> KernelState:
+        raise KernelError("read", 1, "not permitted")
+
+    def load() -> Configuration:
+        raise BROKEN
+
+    with pytest.raises(RegistryError):
+        choose(load, lambda d: d.policy(), kept_of(ran), denied, BEFORE)
+
+
+def test_a_mistake_in_the_policy_is_never_passed_over(ran: World) -> None:
+    with pytest.raises(PolicyError) as refused:
+        start(ran, WRONG, kept_of(ran))
+    assert refused.value is WRONG
+
+
+def test_what_was_kept_is_refused_when_todays_rules_refuse_it(ran: World) -> None:
+    def stricter(documents: Documents) -> Policy:
+        raise WRONG
+
+    def load() -> Configuration:
+        raise BROKEN
+
+    with pytest.raises(RegistryError):
+        choose(load, stricter, kept_of(ran), ran.kernel.read, BEFORE)
+
+
+def test_the_daemon_says_what_was_refused_until_the_files_are_right(ran: World) -> None:
+    began = start(ran, smaller(ran), kept_of(ran))
+    ran.registry += "".join(f"R-{i},198.51.100.{i}/32,software-house,,,\n" for i in range(7, 10))
+    daemon = type(ran.daemon)(
+        lambda orders: began.configuration,
+        ran.kernel,
+        ran.clock,
+        ran.daemon.totals,
+        refused=began.refused,
+        accepted_at=began.accepted_at,
+    )
+    ran.clock.at = BEFORE + timedelta(minutes=5)
+    assert daemon.step().result == "unchanged", "it adopts what is there"
+    shown = daemon.snapshot()
+    assert shown.config_error == str(began.refused)
+    assert shown.shrink_refused
+    assert shown.loaded_at == BEFORE
+    assert daemon.reload() is None
+    assert daemon.snapshot().config_error is None
+
+
+# --- the snapshot on the disk --------------------------------------------------------------------
+
+
+def test_a_spoilt_snapshot_is_set_aside_and_said(
+    ran: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("enforcer"), "propagate", True)
+    (tmp_path / FILE).write_bytes(b"junk")
+    assert kept_before(tmp_path, CONFIG) is None
+    assert [p.name for p in tmp_path.iterdir()] == [SPOILT]
+    said = {record.getMessage(): record for record in caplog.records}["last_good_spoilt"]
+    assert said.fields == {  # type: ignore[attr-defined]
+        "error": f"{tmp_path / FILE}: it does not begin like one",
+        "done": f"set aside as {tmp_path / SPOILT}",
+    }
+
+
+def test_a_snapshot_of_another_configuration_is_not_its_predecessor(
+    ran: World, tmp_path: Path
+) -> None:
+    write_last_good(tmp_path, "/etc/other.yaml", BEFORE, configuration(ran))
+    assert kept_before(tmp_path, CONFIG) is None
+    assert (tmp_path / FILE).exists()
+    write_last_good(tmp_path, str(CONFIG), BEFORE, configuration(ran))
+    assert kept_before(tmp_path, CONFIG) is not None
