@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from enforcer.adopting import spoilt_maps
 from enforcer.drift import Kind, Settled, Suspicion, drift
 from enforcer.errors import KernelError, PromiseError
 from enforcer.lookup.tables import Stage, Tables
@@ -21,6 +22,7 @@ from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
 from enforcer.ruleset.transaction import (
     Arm,
+    Change,
     Kernel,
     KernelState,
     Operation,
@@ -141,7 +143,8 @@ def reconcile(
     the kernel has moved on meanwhile, it refuses that and the ordinary way is taken.
 
     Registered maps under `suspicion` are loaded anew, whatever the ledger says of them: somebody
-    else has touched elements, and a lost one would have guard hold back registered traffic.
+    else has touched elements, and a lost one would have guard hold back registered traffic. So are
+    those that do not hold what an earlier daemon's ledger says, and those that refuse a delta.
     """
     done: list[Operation] = []
     drifted: frozenset[Kind] = frozenset()
@@ -150,6 +153,8 @@ def reconcile(
     desired = Ruleset()
     violations: tuple[str, ...] = ()
     active: tuple[Activation, ...] = ()
+    change: Transaction | None = None
+    spoilt: frozenset[str] = frozenset()
     if prepared is not None and prepared.is_for(wanted) and not suspicion:
         try:
             kernel.commit(prepared.change, now_ns())
@@ -158,13 +163,18 @@ def reconcile(
             # Whatever it was, the next read tells; a fault that stays is met again there.
             error = caught
     for attempt in range(1, ATTEMPTS + 1):
+        change = None
         try:
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
             state = kernel.read()
             held = state
+            if settled is None and not done:
+                spoilt |= spoilt_maps(kernel, state, wanted.tables)
             if suspicion and not done:
                 state = replace(state, ledger=suspicion.trusted(state.ledger))
+            if spoilt:
+                state = replace(state, ledger=Suspicion(spoilt).trusted(state.ledger))
             active = _armable(wanted, state)
             desired, violations = _checked(wanted, active, state)
             change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
@@ -188,9 +198,12 @@ def reconcile(
                 )  # fmt: skip
             kernel.commit(change, now_ns())
             done += change.operations
-            error = None
+            error, spoilt = None, frozenset()
         except KernelError as caught:
             error = caught
+            if change is not None and caught.errno in (errno.ENOENT, errno.EEXIST):
+                # A delta for what is not there: the map holds something else than the ledger says.
+                spoilt |= {op.target.name for op in change.operations if isinstance(op, Change)}
             if caught.errno not in RETRIED:
                 break
     if error is None:

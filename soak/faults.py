@@ -25,7 +25,8 @@ _IDLE_S = 0.05
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How often each fault is done. `edges` are openings and ends of windows, two to a window;
-    `million` updates at `million_rows`; `minutes` is when nothing new is begun.
+    `million` updates at `million_rows`; `unseen` flushes while the daemon is dead; `minutes` is
+    when nothing new is begun.
     """
 
     seed: int
@@ -38,6 +39,7 @@ class Plan:
     edges: int = 100
     restarts: int = 50
     flushes: int = 100
+    unseen: int = 20
     overruns: int = 20
     quiet_s: float = 10.0
     minutes: float = 60.0
@@ -82,6 +84,7 @@ class Breaker:
         acts += [self.kill] * plan.kills + [self.update] * plan.updates
         acts += [self.reload] * plan.reloads + [self.restart] * plan.restarts
         acts += [partial(self.flush, KINDS[n % len(KINDS)]) for n in range(plan.flushes)]
+        acts += [self.flush_while_dead] * plan.unseen
         self._draw.shuffle(acts)
         yield from acts
 
@@ -149,6 +152,22 @@ class Breaker:
     def flush(self, kind: str) -> None:
         self._gateway.wait_up()
         self._log.faults.append(self._flusher.flush(kind))
+
+    def flush_while_dead(self) -> None:
+        self._gateway.wait_up()
+
+        def while_dead(flush: Callable[[], None]) -> None:
+            self._gateway.kill()
+            flush()
+            self._gateway.spawn()
+            self._gateway.wait_up()
+
+        self._log.faults.append(self._flusher.flush_unseen(while_dead))
+
+    def recover(self) -> None:
+        """After something went wrong: a fresh daemon, so that the next fault begins as usual."""
+        self._gateway.kill()
+        self._gateway.spawn()
 
     def grow(self, registries: Registries) -> None:
         """Another registry from now on."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 from socket import AF_INET, AF_INET6, inet_pton
@@ -25,6 +26,8 @@ KINDS = ("ruleset", "table", "set", "chain")
 PATIENCE_S = 30.0
 _MAP = re.compile(r"reg([46])-(\d+)-\d+")
 _POLL_S = 0.0005
+# (times, seconds): fewer than what makes the daemon give in (`enforcer/contest.py`).
+_AT_MOST = 4, 11.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,7 @@ class Flusher:
     def __init__(self, place: Namespace, draw: Random) -> None:
         self._place, self._draw = place, draw
         self._kernel = NftKernel(place.name)
+        self._times: list[float] = []
         self.repairs_s: dict[str, list[float]] = {}
 
     def close(self) -> None:
@@ -52,6 +56,7 @@ class Flusher:
 
     def flush(self, kind: str) -> Fault:
         """Raises SoakError when it is not repaired."""
+        self._pause()
         before = self._settled()
         what = self._what(kind)
         begin_ns, generation = time.monotonic_ns(), self._kernel.generation()
@@ -65,6 +70,29 @@ class Flusher:
             raise SoakError(f"nft flush {' '.join(what)}: exit {nft.returncode}")
         self.repairs_s.setdefault(kind, []).append(repaired_ns / 1e9 - flushed)
         return Fault(f"foreign flush: {kind}", begin_ns, repaired_ns, foreign=True)
+
+    def flush_unseen(self, while_dead: Callable[[Callable[[], None]], None]) -> Fault:
+        """A registered map, while nobody looks: `while_dead` kills the daemon, calls what it is
+        given, and starts it again.
+        """
+        before = self._settled()
+        maps = [n for n, s in self._kernel.read().sets.items() if s.kind == "registered"]
+        what = "map", "inet", TABLE, self._draw.choice(sorted(maps))
+        begin_ns = time.monotonic_ns()
+
+        def flush() -> None:
+            subprocess.run(self._place.argv("nft", "flush", *what), check=True, timeout=60)
+
+        while_dead(flush)
+        self._wait(before, what)
+        return Fault("foreign flush: map, daemon dead", begin_ns, time.monotonic_ns(), foreign=True)
+
+    def _pause(self) -> None:
+        """Not so often that the daemon takes it for a contest, and stands down."""
+        self._times = [at for at in self._times if time.monotonic() - at < _AT_MOST[1]]
+        if len(self._times) >= _AT_MOST[0]:
+            time.sleep(self._times[0] + _AT_MOST[1] - time.monotonic())
+        self._times.append(time.monotonic())
 
     def _what(self, kind: str) -> tuple[str, ...]:
         state = self._kernel.read()
@@ -105,7 +133,7 @@ class Flusher:
         """`front` is taken as it is given: listing it takes a process, so only where it matters."""
         state = self._kernel.read()
         sets = {
-            name: (s.kind, s.size, len(s.elements) if s.kind == "armed" else s.elements)
+            name: (s.kind, s.size, s.count, len(s.elements) if s.kind == "armed" else s.elements)
             for name, s in state.sets.items()
         }
         peers = {

@@ -22,6 +22,7 @@ NEAR_NS = 100_000_000
 # The kernel tells of an exchange while it is at it; we read that a little later.
 EXCHANGE_BEFORE_NS, EXCHANGE_AFTER_NS = 250_000_000, 50_000_000
 NOTHING = "no fault"
+_LOOKED_AFTER_NS = 900_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,16 +118,16 @@ def _merged(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 
 def overruns_ms(traffic: Traffic, spans_ns: Sequence[tuple[int, int]]) -> list[float]:
-    """For each window (opening, declared end): how long after its end a stranger was still held
-    back; 0 when none was. Raises ValueError when none was held back inside it: it was not armed.
+    """For each window (opening, declared end): when the last stranger was held back, after its end
+    (less than 0: before it). Raises ValueError when none was at all: it was not armed.
     """
     found = []
+    lost = _merged(s.lost_ns for s in traffic.of("stranger"))
     for opens_ns, ends_ns in spans_ns:
-        lost = _merged(s.lost_ns for s in traffic.of("stranger"))
         if not _any(lost, opens_ns, ends_ns):
             raise ValueError("a window held nobody back; it was not armed")
-        after = lost[(lost >= ends_ns) & (lost < ends_ns + 1_000_000_000)]
-        found.append(float(after[-1] - ends_ns) / 1e6 if len(after) else 0.0)
+        held = lost[(lost >= opens_ns) & (lost < ends_ns + _LOOKED_AFTER_NS)]
+        found.append(float(held[-1] - ends_ns) / 1e6)
     return found
 
 

@@ -14,7 +14,8 @@ from soak.judge import EXCHANGE, FLUSH, MACHINE, OURS, Row, quantile
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`overruns_ms`, `late_ends_ms`: windows held longer than declared, the daemon dead and alive.
+    """`overruns_ms`, `late_ends_ms`: when the last stranger was held back, after the declared end
+    of a window (less than 0: before it), with the daemon dead and alive.
     `problems`: what did not go as it must, each a sentence. `notes`: what a reader must know.
     """
 
@@ -100,10 +101,13 @@ def _figures(result: Result) -> str:
     if every:
         rows.append(["repair of a foreign flush, all", *_spread(every, 1000, "ms")])
     if result.overruns_ms:
-        row = ["window held on after its end, daemon dead", *_spread(result.overruns_ms, 1, "ms")]
+        row = [
+            "last one held back, after the declared end; daemon dead",
+            *_spread(result.overruns_ms, 1, "ms"),
+        ]
         rows.append(row)
     if result.late_ends_ms:
-        row = ["window held on after its end, daemon alive", *_spread(result.late_ends_ms, 1, "ms")]
+        row = ["the same, daemon alive", *_spread(result.late_ends_ms, 1, "ms")]
         rows.append(row)
     if result.starts_s:
         rows.append(["start to the first answer", *_spread(result.starts_s, 1000, "ms")])

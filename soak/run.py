@@ -37,6 +37,8 @@ from soak.world import World
 ROOT = Path(__file__).parent.parent
 Say = Callable[[str], None]
 _SAY_EVERY_S = 5.0
+# So many make the rest worthless.
+_MOST_PROBLEMS = 10
 
 
 @contextmanager
@@ -139,7 +141,13 @@ class _Course:
         for n, act in enumerate(acts):
             if self._late(f"{len(acts) - n:,} of {len(acts):,} faults of the shuffled sequence"):
                 break
-            act()
+            try:
+                act()
+            except SoakError as error:
+                self.problems.append(str(error))
+                if len(self.problems) > _MOST_PROBLEMS:
+                    raise
+                self._breaker.recover()
             self._say("shuffled faults", n + 1, len(acts))
         if plan.million and not self._late("the updates at a million rows"):
             self._at_a_million()

@@ -7,6 +7,7 @@ element is constant, so that one template is repeated and two columns are writte
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from enforcer.kernel.wire import (
 from enforcer.ruleset.vocabulary import KEY_BYTES, TABLE, Bulk, FrontSet, RegisteredMap
 
 _LIST_HEADER = 4
+_SAMPLES = 8
 
 
 def packed_keys(bulk: Bulk) -> bytes:
@@ -41,6 +43,13 @@ def pairs(bulk: Bulk) -> list[tuple[bytes, int]]:
         (packed[at * width : (at + 1) * width], class_id)
         for at, class_id in enumerate(stage.classes.tolist())
     ]
+
+
+def sample(bulk: Bulk) -> Bulk:
+    """A few elements of a stage, the first and the last among them."""
+    stage, count = bulk.stage, len(bulk.stage)
+    at = np.unique(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(np.intp))
+    return type(bulk)(replace(stage, keys=stage.keys[at], classes=stage.classes[at]))
 
 
 def add_elements(name: str, bulk: Bulk) -> list[Message]:

@@ -24,12 +24,11 @@ from enforcer.kernel.remedies import kernel_error, label, telling
 from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
-from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE, Bulk
+from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE
 
 _READ_ATTEMPTS = 10
 # ENOENT, ENODEV: the table, a set or a device went away while we read.
 _TORN = {errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS, errno.EBADMSG}
-_SAMPLES = 8
 _GETS_PER_SEND = 200
 COPY_NS_PER_BYTE = 10
 _MAY_BE_NOTHING = {n.Msg.NEW_TABLE, n.Msg.DEL_RULE, n.Msg.NEW_ELEMENT, n.Msg.DEL_ELEMENT}
@@ -263,10 +262,10 @@ class NftKernel:
         for operation in transaction.netfilter:
             if isinstance(operation, t.Load | t.Change):
                 target = operation.target
-                expected = dict(elements.pairs(_sample(target)))
+                expected = dict(elements.pairs(elements.sample(target)))
                 gone: set[bytes] = set()
                 if isinstance(operation, t.Change):
-                    expected |= dict(elements.pairs(_sample(operation.added)))
+                    expected |= dict(elements.pairs(elements.sample(operation.added)))
                     gone = _gone(operation)
                 if self.elements(target.name, [*expected, *gone]) != expected:
                     raise kernel_error(label(operation), errno.EIO, "read back other elements")
@@ -303,15 +302,8 @@ def _refuse_missing_devices(transaction: t.Transaction, devices: Mapping[str, in
             raise kernel_error(label(added), errno.ENODEV)
 
 
-def _sample(bulk: Bulk) -> Bulk:
-    """A few elements of a stage, the first and the last among them."""
-    stage, count = bulk.stage, len(bulk.stage)
-    at = np.unique(np.linspace(0, count - 1, min(count, _SAMPLES)).astype(np.intp))
-    return type(bulk)(replace(stage, keys=stage.keys[at], classes=stage.classes[at]))
-
-
 def _gone(change: t.Change) -> set[bytes]:
     """A few keys that a delta takes out and does not put back."""
-    removed = _sample(change.removed)
+    removed = elements.sample(change.removed)
     stay = np.isin(removed.stage.keys, change.added.stage.keys)
     return {key for (key, _), kept in zip(elements.pairs(removed), stay, strict=True) if not kept}

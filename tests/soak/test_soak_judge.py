@@ -79,7 +79,7 @@ def test_every_registered_packet_sent_is_in_one_row() -> None:
 def test_an_overrun_is_counted_from_the_declared_end_to_the_last_one_held_back() -> None:
     held = traffic({STRANGER: [*range(1000, 2008)]})
     assert overruns_ms(held, [(1000 * MS, 2000 * MS)]) == [7.0]
-    assert overruns_ms(held, [(1000 * MS, 2500 * MS)]) == [0.0]
+    assert overruns_ms(held, [(1000 * MS, 2500 * MS)]) == [-493.0]
     with pytest.raises(ValueError, match="not armed"):
         overruns_ms(held, [(3000 * MS, 4000 * MS)])
 

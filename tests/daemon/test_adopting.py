@@ -1,0 +1,97 @@
+"""What was done to the registered maps while no daemon ran is found by the next one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from daemon_worlds import HEADER, INSIDE, REGISTRY, World
+
+from enforcer.adopting import spoilt_maps
+from enforcer.kernel.fake_table import FakeTable
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset.vocabulary import RegisteredMap
+
+
+class OldWorld(World):
+    """On a kernel that does not tell how many elements a set has (before 6.16)."""
+
+    def start(self, *args: object) -> object:  # type: ignore[override]
+        read = type(self.kernel).read.__get__(self.kernel)
+
+        def without_counts() -> t.KernelState:
+            state = read()
+            sets = {name: replace(held, count=None) for name, held in state.sets.items()}
+            return replace(state, sets=sets)
+
+        self.kernel.read = without_counts  # type: ignore[method-assign]
+        return super().start(*args)  # type: ignore[arg-type]
+
+
+def flush_maps(table: FakeTable | None) -> None:
+    assert table is not None
+    for held in table.sets.values():
+        if held.kind == "registered":
+            held.elements.clear()
+
+
+def held(world: World) -> int:
+    names = [RegisteredMap(stage).name for stage in world.daemon.tables.stages]
+    assert world.kernel._table is not None
+    return sum(len(world.kernel._table.sets[name].elements) for name in names)
+
+
+@pytest.mark.parametrize("kind", [World, OldWorld])
+def test_maps_flushed_while_no_daemon_ran_are_loaded_anew(kind: type[World]) -> None:
+    world = kind()
+    world.step_at(INSIDE)
+    before = held(world)
+    world.kernel.edit(flush_maps)
+    world.start()
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed"
+    assert held(world) == before > 0
+
+
+@pytest.mark.parametrize("kind", [World, OldWorld])
+def test_maps_that_are_as_they_were_left_are_adopted(kind: type[World]) -> None:
+    world = kind()
+    world.step_at(INSIDE)
+    world.start()
+    world.step_at(INSIDE)
+    assert not [op for op in world.outcome.operations if isinstance(op, t.Load | t.Change)]
+
+
+def test_a_map_of_another_registry_is_not_asked() -> None:
+    world = OldWorld()
+    world.step_at(INSIDE)
+    world.registry = REGISTRY + "R-x,192.0.2.1/32,freelancer,,,\n"
+    world.start()
+    assert spoilt_maps(world.kernel, world.kernel.read(), world.daemon.tables) == frozenset()
+
+
+@pytest.mark.parametrize("kind", [World, OldWorld])
+def test_a_delta_that_does_not_fit_what_is_there_is_followed_by_a_whole_load(
+    kind: type[World],
+) -> None:
+    """One element was exchanged for another while no event could tell: the number is the same."""
+    rows = [f"R-{n},198.51.{n}.7/32,freelancer,,,\n" for n in range(40)]
+    world = kind()
+    world.registry = HEADER + "".join(rows)
+    world.start()
+    world.step_at(INSIDE)
+
+    def exchange(table: FakeTable | None) -> None:
+        assert table is not None
+        name = RegisteredMap(world.daemon.tables.stages[0]).name
+        elements = table.sets[name].elements
+        # That of the last row, which the update takes out.
+        elements[b"\x01\x02\x03\x04"] = elements.pop(max(elements))
+
+    world.kernel.edit(exchange)
+    world.registry = HEADER + "".join(rows[:-1])
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed", world.outcome.error
+    assert any(isinstance(op, t.Load) and op.flush for op in world.outcome.operations)
+    assert held(world) == sum(map(len, world.daemon.tables.stages)) > 0
