@@ -56,7 +56,11 @@ def kept_before(directory: Path, config: Path) -> LastGood | None:
             done = f"left where it is ({failed.strerror or failed})"
         log.error("last_good_spoilt", error=f"{directory / FILE}: {error}", done=done)
         return None
-    return kept if kept is not None and kept.config == str(config) else None
+    if kept is not None and kept.config != str(config):
+        done = "not used; replaced once this configuration is in force"
+        log.warning("last_good_of_another", config=kept.config, done=done)
+        return None
+    return kept
 
 
 def choose(
@@ -94,7 +98,9 @@ def _kept_configuration(
     try:
         return Configuration(parse(kept.documents), kept.registry, kept.documents)
     except PolicyError as stale:
-        log.error("last_good_refused", errors=stale.count, first=str(stale.problems[0]))
+        remedy = f"mend the files, or remove {FILE} from the state directory to begin anew"
+        first = str(stale.problems[0])
+        log.error("last_good_refused", errors=stale.count, first=first, remedy=remedy)
         raise error from stale
 
 

@@ -170,10 +170,16 @@ def test_a_spoilt_snapshot_is_set_aside_and_said(
 
 
 def test_a_snapshot_of_another_configuration_is_not_its_predecessor(
-    ran: World, tmp_path: Path
+    ran: World, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("enforcer"), "propagate", True)
     write_last_good(tmp_path, "/etc/other.yaml", BEFORE, configuration(ran))
     assert kept_before(tmp_path, CONFIG) is None
     assert (tmp_path / FILE).exists()
+    said = {record.getMessage(): record for record in caplog.records}["last_good_of_another"]
+    assert said.fields == {  # type: ignore[attr-defined]
+        "config": "/etc/other.yaml",
+        "done": "not used; replaced once this configuration is in force",
+    }
     write_last_good(tmp_path, str(CONFIG), BEFORE, configuration(ran))
     assert kept_before(tmp_path, CONFIG) is not None

@@ -105,6 +105,19 @@ def test_a_snapshot_of_another_version_is_not_guessed_at(state: Path) -> None:
         read_last_good(state)
 
 
+def test_a_snapshot_that_others_could_write_is_nobodys_last_good(state: Path) -> None:
+    (state / FILE).chmod(0o606)
+    with pytest.raises(SpoiltError, match="may be changed by every user of this machine"):
+        read_last_good(state)
+
+
+def test_a_pipe_in_the_place_of_a_snapshot_holds_nobody_up(state: Path) -> None:
+    (state / FILE).unlink()
+    os.mkfifo(state / FILE)
+    with pytest.raises(SpoiltError, match="not a regular file"):
+        read_last_good(state)
+
+
 def test_a_spoilt_snapshot_is_set_aside_for_people(state: Path) -> None:
     (state / FILE).write_bytes(b"junk")
     assert set_aside(state) == state / SPOILT
