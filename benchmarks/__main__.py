@@ -15,7 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks import changes, cores, loading, lookups, machine, packets, punctual, running
+from benchmarks import (
+    changes,
+    cores,
+    loading,
+    lookups,
+    machine,
+    packets,
+    punctual,
+    replaying,
+    running,
+)
 from benchmarks.figures import Figure
 from benchmarks.plan import FULL, QUICK, Extent
 from benchmarks.report import Report, from_json, markdown, readme_section, to_json, with_section
@@ -31,6 +41,7 @@ PARTS: dict[str, Part] = {
     "punctual": punctual.measure,
     "daemon": running.measure_daemon,
     "lookup": lookups.measure,
+    "replay": replaying.measure,
 }
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -59,6 +59,8 @@ TESTED_BY: dict[str, str] = {
     "cli.declaring": "cli/test_cli_declare.py",
     "errors": "policy/test_bad_config.py",
     "cli.reload": "kernel/test_lastgood_daemon.py",
+    "cli.replay_text": "cli/test_replay.py",
+    "cli.replaying": "cli/test_replay.py",
     "cli.windows_chart": "cli/test_cli_windows.py",
     "cli.windows_ics": "cli/test_cli_windows.py",
     "kernel.decode": "kernel/test_kernel_contract.py",

@@ -29,6 +29,7 @@ VERBS = {
     "plan": "show what would change in the kernel, now or at an instant",
     "status": "show what is armed, until when, and how the daemon is",
     "explain": "tell what happens to an address, and why",
+    "replay": "tell what would happen to the packets of a capture",
     "windows": "list the windows ahead",
     "declare": "write a window for now or soon, load it, and arm it",
     "confirm": "let a provisional window open, or one on trial stay",
