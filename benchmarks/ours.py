@@ -93,7 +93,7 @@ class Ours:
 
     def swap(self, tables: Tables) -> None:
         """Another registry for the next `put`."""
-        self.tables = tables
+        self.tables = tables.like(self.tables)
 
     def open(self) -> None:
         self.put(armed=True)

@@ -139,7 +139,7 @@ class Daemon:
             self._timeline = Timeline.ahead(self._config.policy, now)
         day = (now + DAY_LEAD).date()
         if day != self._day and (self._tomorrow is None or self._tomorrow[0] != day):
-            self._tomorrow = day, compile_registry(self._config, day)
+            self._tomorrow = day, compile_registry(self._config, day).like(self._tables)
         edge = self.agenda(now).next_edge(self._stepped_at)
         near = edge is not None and timedelta() < edge - now <= EDGE_LEAD
         if edge is None or not near or outcome.result == "failed":
@@ -240,7 +240,8 @@ class Daemon:
         """Registrations come and go at midnight UTC."""
         day = now.date()
         if day != self._day:
-            self._tables = self._tables_of(day) or compile_registry(self._config, day)
+            tables = self._tables_of(day) or compile_registry(self._config, day)
+            self._tables = tables.like(self._tables)
             self._day, self._tomorrow = day, None
 
     def next_wake(self) -> datetime:
@@ -276,7 +277,7 @@ class Daemon:
             except ShrinkError as error:
                 if accepts is None or not accepts(error):
                     raise
-            tables = compile_registry(config, self._reloaded_at.date())
+            tables = compile_registry(config, self._reloaded_at.date()).like(self._tables)
         except PolicyError as error:
             self._refused = error
             return error

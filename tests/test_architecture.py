@@ -86,7 +86,6 @@ TESTED_BY: dict[str, str] = {
     "lab.wireguard": "kernel/test_lab.py",
     "lab.witness": "kernel/test_lab.py",
     "lookup.stages": "lookup/test_planner.py",
-    "lookup.tables": "lookup/test_planner.py",
     "observe.http.tls": "kernel/test_status_port.py",
     "observe.snapshot": "observe/test_views.py",
     "policy.documents": "policy/test_load.py",

@@ -40,6 +40,10 @@ class NftKernel:
     Used by one thread. Raises KernelError when the kernel lacks nf_tables.
     """
 
+    # The generation that our last commit made, and what was read of it.
+    _made: int | None = None
+    _of_made: t.KernelState | None = None
+
     def __init__(self, namespace: str | None = None) -> None:
         with telling("open netlink"), in_namespace(namespace):
             self._netfilter = Netlink(NETLINK_NETFILTER)
@@ -63,15 +67,34 @@ class NftKernel:
             before = self.generation()
             try:
                 with telling("read"):
-                    state = self._read_links(self._read_table(t.KernelState(before)))
+                    state = self._read_links(self._read_rules(before))
             except KernelError as error:
+                self._of_made = None
                 if error.errno not in _TORN:
                     raise
                 failed = errno.EBADMSG if error.errno == errno.EBADMSG else errno.EINTR
                 continue
             if self.generation() == before:
+                self._of_made = state if before == self._made and _stays(state) else None
                 return state
         raise kernel_error("read", failed)
+
+    def _read_rules(self, generation: int) -> t.KernelState:
+        """What is in our table, without devices. After a commit of ours it is read in full once,
+        and again when the generation has moved; until then only timeouts run.
+
+        Only a generation of our own making counts: the kernel raises the number a moment before it
+        puts a commit in force, so that of another program may be read with the rules before it.
+        """
+        seen = self._of_made
+        if seen is None or seen.generation != generation:
+            return self._read_table(t.KernelState(generation))
+        left = {
+            name: replace(held, elements=self._held(name, held.kind))
+            for name, held in seen.sets.items()
+            if held.kind == "armed"
+        }
+        return replace(seen, sets={**seen.sets, **left})
 
     def _table_attributes(self) -> decode.Attributes | None:
         try:
@@ -125,11 +148,14 @@ class NftKernel:
         name = string(attrs[n.Set.NAME])
         kind, size = decode.set_shape(attrs)
         count = decode.set_count(attrs) if kind in ("registered", "front") else None
-        held: frozenset[object] = frozenset()
-        if (element := decode.ELEMENT.get(kind)) is not None:
-            dumped = self._dump(n.Msg.GET_ELEMENT, text(n.Elements.SET, name))
-            held = frozenset(element(entry) for part in dumped for entry in decode.entries(part))
+        held = self._held(name, kind) if kind in decode.ELEMENT else frozenset()
         return name, t.SetState(kind, size, held, count)
+
+    def _held(self, name: str, kind: str) -> frozenset[object]:
+        """The elements of a set or map of this kind, all of them."""
+        element = decode.ELEMENT[kind]
+        dumped = self._dump(n.Msg.GET_ELEMENT, text(n.Elements.SET, name))
+        return frozenset(element(entry) for part in dumped for entry in decode.entries(part))
 
     def _read_counters(self) -> dict[str, tuple[int, int]]:
         return {
@@ -194,6 +220,7 @@ class NftKernel:
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
         started_ns = time.monotonic_ns() - now_ns
+        self._made = self._of_made = None
         devices: Mapping[str, int] = {}
         with telling("commit"):
             if transaction.shaping or _ingress(transaction):
@@ -254,6 +281,9 @@ class NftKernel:
                 raise kernel_error("commit", errno.ENOBUFS)
             if kinds - _MAY_BE_NOTHING:
                 raise kernel_error("commit", errno.EIO)
+        else:
+            # Applied to that very generation or not at all, and answered: it is complete.
+            self._made = transaction.generation % 0xFFFFFFFF + 1
 
     def _verify(self, transaction: t.Transaction) -> None:
         """Looks up a few elements of what was loaded: the kernel's answer, not ours. The only error
@@ -281,6 +311,14 @@ def _foreign(table: decode.Attributes) -> str | None:
     if comment == n.OUR_COMMENT:
         return None
     return f"table inet {TABLE} does not carry the comment {n.OUR_COMMENT!r}"
+
+
+def _stays(state: t.KernelState) -> bool:
+    """Whether a table stays as it is while the generation does. Not when its owner's socket may
+    close, nor with a chain on a device that may go: then the kernel takes out without counting.
+    """
+    on_device = any(c.hook is not None and c.hook.device for c in state.chains.values())
+    return state.exists and state.foreign is None and not on_device
 
 
 def _ingress(transaction: t.Transaction) -> list[tuple[t.AddChain, str]]:

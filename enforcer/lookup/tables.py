@@ -9,8 +9,9 @@ this equals the longest match in the radix tree).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from enforcer.policy.prefix import BITS, Family, Service
 
 Keys = NDArray[np.uint32] | NDArray[np.void]
+_A = TypeVar("_A")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -128,6 +130,25 @@ class Tables:
     classes: tuple[LookupClass, ...] = ()
     prefixes: tuple[tuple[Family, str, int], ...] = ()
     front: Stage | None = None
+    # What follows from the classes alone, found once for all registries that have just these.
+    _known: dict[str, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def of_classes(self, question: str, answer: Callable[[tuple[LookupClass, ...]], _A]) -> _A:
+        """What `answer` says of the classes, found once: it must depend on them alone."""
+        if question not in self._known:
+            self._known[question] = answer(self.classes)
+        found: _A = self._known[question]
+        return found
+
+    def like(self, other: Tables) -> Tables:
+        """These tables, sharing what is known of their classes with `other` when both have the
+        same: one row more or less seldom changes what there are.
+        """
+        if self.classes != other.classes:
+            return self
+        shared = replace(self, classes=other.classes)
+        object.__setattr__(shared, "_known", other._known)
+        return shared
 
     def of_family(self, family: Family) -> tuple[Stage, ...]:
         return tuple(stage for stage in self.stages if stage.family == family)

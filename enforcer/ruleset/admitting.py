@@ -57,9 +57,9 @@ def _taking_violations(case: Case) -> list[str]:
     """
     found = []
     for chain in case.ruleset.chains:
-        takes = [s for rule in chain.rules for s in rule.statements if isinstance(s, v.TakeClass)]
-        if not takes:
+        if v.TakeClass not in chain.words:
             continue
+        takes = [s for rule in chain.rules for s in rule.statements if isinstance(s, v.TakeClass)]
         first = takes[0]
         stages = [
             replace(first, length=stage.length, map_name=v.RegisteredMap(stage).name)
@@ -109,6 +109,7 @@ def _front_violations(case: Case) -> list[str]:
     asking = [
         (chain.name, rule)
         for chain in case.ruleset.chains
+        if v.FrontIn in chain.words
         for rule in chain.rules
         if any(isinstance(s, v.FrontIn) for s in rule.statements)
     ]
@@ -141,13 +142,16 @@ def _service_violations(case: Case, services: v.ClassMap, ids: dict[str, int]) -
     """The chains of services note the first term that fits, or wipe the note out; nothing else."""
     found = []
     chains = dict(services.elements)
+    registered = case.tables.of_classes(
+        "registered", lambda classes: {c.id: _registered(c, ids) for c in classes}
+    )
     if services.verdict != "jump":
         found.append(f"promise 4: map {SERVICES} does not come back")
     for c in service_classes(case.tables):
         chain = case.ruleset.chain(chains.pop(c.id, ""))
         if chain is None:
             found.append(f"promise 4: map {SERVICES} does not know class {c.id:08x}")
-        elif chain.hook or _notes(chain) != _registered(c, ids):
+        elif chain.hook or chain.once("notes", _notes) != registered[c.id]:
             found.append(f"promise 4: {chain.name} does not admit just what class {c.id:08x} is")
     return found + [f"promise 4: map {SERVICES} knows a stranger, {k:08x}" for k in sorted(chains)]
 

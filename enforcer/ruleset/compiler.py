@@ -22,7 +22,6 @@ from enforcer.ruleset.reserve import reserve_part, shaper
 from enforcer.ruleset.vocabulary import (
     ArmingSet,
     Container,
-    Count,
     FrontSet,
     RegisteredMap,
     Ruleset,
@@ -83,12 +82,6 @@ def compile_ruleset(
     containers += service_map
     chains = (*service_chains, *(chain for part in parts for chain in part.chains))
     containers += [container for part in parts for container in part.containers]
-    counters = {
-        s.counter
-        for chain in chains
-        for rule in chain.rules
-        for s in rule.statements
-        if isinstance(s, Count)
-    }
+    counters = {name for chain in chains for name in chain.counters}
     shapers: list[Shaper] = [shaper(policy.link(name), r) for name, r in sorted(reserves.items())]
     return Ruleset(tuple(containers), chains, tuple(sorted(counters)), tuple(shapers))

@@ -19,7 +19,7 @@ from enforcer.lookup.tables import Stage
 from enforcer.policy.prefix import FAMILIES
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
-from enforcer.ruleset.lower import lower_rule
+from enforcer.ruleset.lower import Expr, lower_rule
 
 # The kernel tells what is left of a timeout in milliseconds and counts it in jiffies.
 LATE_TOLERANCE_NS = 20 * 10**6
@@ -118,9 +118,9 @@ class _Difference:
         there = self.state.chains.get(chain.name)
         if there is None or chain.name in self.stale_chains:
             return True
-        if any(name in self.stale_sets for rule in chain.rules for name in _set_names(rule)):
+        if self.stale_sets and not self.stale_sets.isdisjoint(chain.once("sets", _set_names)):
             return True
-        return there.rules != tuple(lower_rule(rule) for rule in chain.rules)
+        return there.rules != chain.once("lowered", _lowered)
 
     # --- out, then in ------------------------------------------------------------------------
 
@@ -221,10 +221,14 @@ _KIND: dict[type, str] = {
 }
 
 
-def _set_names(rule: v.Rule) -> tuple[str, ...]:
-    """The sets and maps that a rule refers to."""
+def _lowered(chain: v.Chain) -> tuple[tuple[Expr, ...], ...]:
+    return tuple(lower_rule(rule) for rule in chain.rules)
+
+
+def _set_names(chain: v.Chain) -> frozenset[str]:
+    """The sets and maps that its rules refer to."""
     names: list[str] = []
-    for s in rule.statements:
+    for s in (s for rule in chain.rules for s in rule.statements):
         if isinstance(s, v.MaskedIn | v.PortInSet | v.Armed):
             names.append(s.set_name)
         elif isinstance(s, v.FrontIn):
@@ -233,7 +237,7 @@ def _set_names(rule: v.Rule) -> tuple[str, ...]:
             names.append(s.map_name)
             if isinstance(s, v.TakeClass) and s.window is not None:
                 names.append(v.armed_set(s.window))
-    return tuple(names)
+    return frozenset(names)
 
 
 def _remaining(there: t.SetState) -> dict[int, int]:

@@ -55,7 +55,7 @@ class Step:
 def steps(ruleset: Ruleset) -> Iterator[Step]:
     """Every step of every path. Raises ValueError when chains go in circles or to nowhere."""
     maps = {c.name: c for c in ruleset.containers if isinstance(c, ClassMap)}
-    ways = {c.name: tuple(targets(rule, maps) for rule in c.rules) for c in ruleset.chains}
+    ways = {c.name: _leads(c, maps) for c in ruleset.chains}
     if len(ways) != len(ruleset.chains):
         raise ValueError("two chains have one name")
     droppers = _droppers(ruleset, ways)
@@ -63,6 +63,13 @@ def steps(ruleset: Ruleset) -> Iterator[Step]:
         if chain.hook:
             walk = _Walk(ruleset, ways, droppers, chain.name, chain.hook, set())
             yield from walk.through(chain, (), frozenset())
+
+
+def _leads(chain: Chain, maps: dict[str, ClassMap]) -> tuple[tuple[str, ...], ...]:
+    """For each rule of a chain, where it can send a packet."""
+    if chain.words.isdisjoint((Jump, Goto, ByClass)):
+        return ((),) * len(chain.rules)
+    return tuple(targets(rule, maps) for rule in chain.rules)
 
 
 def targets(rule: Rule, maps: dict[str, ClassMap]) -> tuple[str, ...]:
@@ -89,11 +96,7 @@ Ways = dict[str, tuple[tuple[str, ...], ...]]
 
 def _droppers(ruleset: Ruleset, ways: Ways) -> frozenset[str]:
     """The chains in which, or behind which, there is a drop."""
-    found = {
-        chain.name
-        for chain in ruleset.chains
-        if any(isinstance(s, Drop) for rule in chain.rules for s in rule.statements)
-    }
+    found = {chain.name for chain in ruleset.chains if Drop in chain.words}
     while True:
         more = {
             name

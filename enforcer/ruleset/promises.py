@@ -113,20 +113,23 @@ def _links(case: Case) -> list[str]:
 
 def _closed_vocabulary(case: Case) -> list[str]:
     """5: only words that match interface, address, protocol, port, TCP flags, mark, time."""
+    return [text for chain in case.ruleset.chains for text in chain.once("closed", _closed)]
+
+
+def _closed(chain: v.Chain) -> tuple[str, ...]:
     found = []
-    for chain in case.ruleset.chains:
-        for rule in chain.rules:
-            acted = False
-            for s in rule.statements:
-                if not isinstance(s, (*WORDS, *VERDICT_WORDS)):
-                    found.append(
-                        f"promise 5: chain {chain.name} says {type(s).__name__}, no word of ours"
-                    )
-                # A match behind an action would not bind it, and the facts of a path would lie.
-                acted = acted or not isinstance(s, v.MATCHES)
-                if acted and isinstance(s, v.MATCHES):
-                    found.append(f"promise 5: chain {chain.name} matches after it acts")
-    return found
+    for rule in chain.rules:
+        acted = False
+        for s in rule.statements:
+            if not isinstance(s, (*WORDS, *VERDICT_WORDS)):
+                found.append(
+                    f"promise 5: chain {chain.name} says {type(s).__name__}, no word of ours"
+                )
+            # A match behind an action would not bind it, and the facts of a path would lie.
+            acted = acted or not isinstance(s, v.MATCHES)
+            if acted and isinstance(s, v.MATCHES):
+                found.append(f"promise 5: chain {chain.name} matches after it acts")
+    return tuple(found)
 
 
 def _headers(walked: list[Step]) -> list[str]:
@@ -161,13 +164,17 @@ def _names(case: Case) -> list[str]:
         found += [f"promise 5: {kind} {name} is there twice" for name in twice]
     containers = {c.name: type(c) for c in r.containers}
     for chain in r.chains:
-        for name, kind_of in _referred(chain):
+        for name, kind_of in chain.once("referred", _referred):
             if containers.get(name) is not kind_of:
                 found.append(f"promise 5: chain {chain.name} refers to {name}, which is not there")
     return found
 
 
-def _referred(chain: v.Chain) -> Iterator[tuple[str, type]]:
+def _referred(chain: v.Chain) -> tuple[tuple[str, type], ...]:
+    return tuple(_references(chain))
+
+
+def _references(chain: v.Chain) -> Iterator[tuple[str, type]]:
     for rule in chain.rules:
         for s in rule.statements:
             if isinstance(s, v.MaskedIn | v.PortInSet):
@@ -185,13 +192,7 @@ def _referred(chain: v.Chain) -> Iterator[tuple[str, type]]:
 def _no_persons(case: Case) -> list[str]:
     """6: counters are named by the operator's own names."""
     categories = {*case.policy.categories, LIFELINE, UNREGISTERED}
-    counted = {
-        s.counter
-        for chain in case.ruleset.chains
-        for rule in chain.rules
-        for s in rule.statements
-        if isinstance(s, v.Count)
-    }
+    counted = {name for chain in case.ruleset.chains for name in chain.counters}
     found = []
     for name in counted | set(case.ruleset.counters):
         parsed = parse_counter(name)

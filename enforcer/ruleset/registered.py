@@ -8,7 +8,7 @@ chains that all windows share, so that opening a window costs the same whatever 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from enforcer.lookup.classes import class_of
@@ -52,8 +52,12 @@ SERVICES = "services"
 
 def category_ids(tables: Tables) -> dict[str, int]:
     """The class of each category for any service: what a class with services resolves to."""
-    plain = {c.terms[0].category: c.id for c in tables.classes if not c.terms[0].services}
-    named = {term.category for c in tables.classes for term in c.terms}
+    return tables.of_classes("category ids", _category_ids)
+
+
+def _category_ids(classes: Iterable[LookupClass]) -> dict[str, int]:
+    plain = {c.terms[0].category: c.id for c in classes if not c.terms[0].services}
+    named = {term.category for c in classes for term in c.terms}
     return {
         category: plain.get(category) or class_of((Term(category),)).id
         for category in sorted(named)
@@ -65,7 +69,11 @@ def category_ids(tables: Tables) -> dict[str, int]:
 
 def service_classes(tables: Tables) -> tuple[LookupClass, ...]:
     """The classes that ask for a service before anything else."""
-    return tuple(c for c in tables.classes if c.terms[0].services)
+    return tables.of_classes("with services", _with_services)
+
+
+def _with_services(classes: Iterable[LookupClass]) -> tuple[LookupClass, ...]:
+    return tuple(c for c in classes if c.terms[0].services)
 
 
 def service_chain(class_id: int) -> str:
@@ -78,10 +86,15 @@ def services_part(tables: Tables) -> tuple[tuple[Chain, ...], tuple[Container, .
     They belong to the registry, not to a window: loaded with it, hooked nowhere, reached from the
     hit chains of armed windows only. Each turns the note into the class of a category, or wipes it.
     """
-    classes = service_classes(tables)
+    return tables.of_classes("services part", _services_part)
+
+
+def _services_part(
+    all_classes: Sequence[LookupClass],
+) -> tuple[tuple[Chain, ...], tuple[Container, ...]]:
+    classes, ids = _with_services(all_classes), _category_ids(all_classes)
     if not classes:
         return (), ()
-    ids = category_ids(tables)
     chains = tuple(
         Chain(
             service_chain(c.id),

@@ -7,14 +7,16 @@ nf_tables expressions (`lower`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from enforcer.lookup.tables import Stage
 from enforcer.policy.prefix import Family, Prefix
 
 Side = Literal["saddr", "daddr"]
 Port = Literal["sport", "dport"]
+_Answer = TypeVar("_Answer")
 
 
 # --- matches: a packet that does not fit leaves the rule --------------------------------------
@@ -280,6 +282,37 @@ class Chain:
     name: str
     rules: tuple[Rule, ...] = ()
     hook: Hook | None = None
+    # What was found out about these rules once and is asked at every step; never part of them.
+    _known: dict[str, Any] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
+
+    def once(self, question: str, answer: Callable[[Chain], _Answer]) -> _Answer:
+        """What `answer` says of this chain, found once: it must depend on the chain alone."""
+        if question not in self._known:
+            self._known[question] = answer(self)
+        found: _Answer = self._known[question]
+        return found
+
+    @property
+    def words(self) -> frozenset[type]:
+        """The kinds of statements that its rules say: whoever looks for one sees here whether
+        there is any. A registry can bring hundreds of chains without most of them.
+        """
+        return self.once("words", _words)
+
+    @property
+    def counters(self) -> frozenset[str]:
+        """The counters that its rules count in."""
+        return self.once("counters", _counters)
+
+
+def _words(chain: Chain) -> frozenset[type]:
+    return frozenset(type(s) for rule in chain.rules for s in rule.statements)
+
+
+def _counters(chain: Chain) -> frozenset[str]:
+    return frozenset(s.counter for r in chain.rules for s in r.statements if isinstance(s, Count))
 
 
 KeyType = Literal["ipv4_addr", "ipv6_addr", "inet_service", "nf_proto", "classid", "half"]

@@ -1,0 +1,108 @@
+"""A table is read in full when its generation is not one that we made and have read already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from enforcer.kernel import numbers as n
+from enforcer.ruleset import transaction as t
+from enforcer.ruleset.transaction import KernelState
+from enforcer.ruleset.vocabulary import ArmingSet
+from tests.kernel import every_word as e
+from tests.kernel.worlds import RealWorld, commit
+
+pytestmark = pytest.mark.kernel
+Asked = list[n.Msg]
+ON_A_DEVICE = {chain.name for chain in e.WORD_CHAINS if chain.hook and chain.hook.device}
+
+
+@pytest.fixture
+def asked(real_world: RealWorld, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """The kinds of dumps that the kernel is asked for."""
+    kinds: Asked = []
+    dump: Callable[..., object] = real_world.kernel._dump
+
+    def listened(kind: n.Msg, *more: bytes) -> object:
+        kinds.append(kind)
+        return dump(kind, *more)
+
+    monkeypatch.setattr(real_world.kernel, "_dump", listened)
+    return kinds
+
+
+def _settled(world: RealWorld, *, on_a_device: bool = False) -> KernelState:
+    """Our table with every word in it, but for the chain on a device, committed and read."""
+    every = e.every_word(world.now_ns())
+    if on_a_device:
+        return commit(world, *every)
+    return commit(
+        world,
+        *(
+            op
+            for op in every
+            if not (isinstance(op, t.AddChain) and op.name in ON_A_DEVICE)
+            and not (isinstance(op, t.SetRules) and op.chain.name in ON_A_DEVICE)
+        ),
+    )
+
+
+def _again(real_world: RealWorld, asked: Asked) -> tuple[KernelState, Asked]:
+    asked.clear()
+    return real_world.kernel.read(), list(asked)
+
+
+def test_after_our_commit_only_timeouts_are_asked_for(real_world: RealWorld, asked: Asked) -> None:
+    first = _settled(real_world)
+    second, kinds = _again(real_world, asked)
+    assert set(kinds) == {n.Msg.GET_ELEMENT}
+    assert len(kinds) == sum(held.kind == "armed" for held in first.sets.values())
+    assert second.chains == first.chains
+    assert second.sets.keys() == first.sets.keys()
+
+
+def test_what_a_stranger_changes_is_seen_at_once(real_world: RealWorld, asked: Asked) -> None:
+    _settled(real_world)
+    chain = e.WORD_CHAINS[0].name
+    real_world.nft(f"add rule inet enforcer {chain} counter")
+    state, kinds = _again(real_world, asked)
+    assert n.Msg.GET_RULE in kinds
+    assert len(state.chains[chain].rules) == len(e.WORD_CHAINS[0].rules) + 1
+    # Not our generation: the kernel counts it up before it puts it in force, so it is not kept.
+    assert n.Msg.GET_RULE in _again(real_world, asked)[1]
+
+
+def test_a_strangers_table_is_a_reason_to_read_again(real_world: RealWorld, asked: Asked) -> None:
+    _settled(real_world)
+    real_world.nft("add table ip somebody")
+    assert n.Msg.GET_RULE in _again(real_world, asked)[1]
+
+
+def test_an_end_that_comes_is_seen_without_a_new_generation(
+    real_world: RealWorld, asked: Asked
+) -> None:
+    _settled(real_world)
+    # This one has half a second left.
+    short = t.Arm(ArmingSet("ddos", real_world.now_ns() + 500_000_000, None), frozenset({4, 6}))
+    before = commit(real_world, short)
+    assert before.sets["armed.ddos"].elements
+    time.sleep(0.7)
+    state, kinds = _again(real_world, asked)
+    assert n.Msg.GET_RULE not in kinds
+    assert state.generation == before.generation
+    assert state.sets["armed.ddos"].elements == frozenset()
+
+
+def test_a_commit_that_fails_leaves_nothing_kept(real_world: RealWorld, asked: Asked) -> None:
+    state = _settled(real_world)
+    refused = t.Transaction(state.generation, (t.DeleteSet("nowhere"),))
+    with pytest.raises(Exception, match="nowhere"):
+        real_world.kernel.commit(refused, real_world.now_ns())
+    assert n.Msg.GET_RULE in _again(real_world, asked)[1]
+
+
+def test_a_chain_on_a_device_may_go_with_it_uncounted(real_world: RealWorld, asked: Asked) -> None:
+    _settled(real_world, on_a_device=True)
+    assert n.Msg.GET_RULE in _again(real_world, asked)[1]
