@@ -191,6 +191,22 @@ class Gateway:
         return [line.strip() for line in listed.splitlines() if "# handle" in line]
 
 
+# A mount namespace of its own, in which something is done to the state directory first.
+_ALONE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
+
+
+def with_full_disk(state: Path) -> tuple[str, ...]:
+    """To put in front of a daemon: its state directory is a small disk without room."""
+    fill = f"mount -t tmpfs -o size=64k none {state}; cat /dev/zero >{state}/full 2>/dev/null; "
+    return (*_ALONE, f'{fill} exec "$@"', "sh")
+
+
+def with_read_only_disk(state: Path) -> tuple[str, ...]:
+    """To put in front of a daemon: nothing can be written to its state directory."""
+    bind = f"mount --bind {state} {state}; mount -o remount,ro,bind {state}; "
+    return (*_ALONE, f'{bind} exec "$@"', "sh")
+
+
 # 192.0.2.99:9 → 203.0.113.5:51820, UDP: the first datagram of an unregistered VPN to the estate.
 def knock(namespace: str) -> None:
     """Puts one such datagram on the wire, so that it arrives at wan0 from outside."""

@@ -12,12 +12,17 @@ from typing import Any
 import pytest
 
 from tests.cli.cli_worlds import MAIN, REGISTRY
-from tests.kernel.daemon_process import PATIENCE_S, Gateway, eventually, stop
+from tests.kernel.daemon_process import (
+    PATIENCE_S,
+    Gateway,
+    eventually,
+    stop,
+    with_full_disk,
+    with_read_only_disk,
+)
 
 pytestmark = pytest.mark.kernel
 
-# A mount namespace of its own, in which something is done to the state directory first.
-ALONE = ("unshare", "--mount", "--propagation", "private", "sh", "-c")
 STRICT = MAIN.replace("90%", "20%")
 MANY = REGISTRY + "".join(f"R-{n},203.0.114.{n}/32,freelancer,,,\n" for n in range(20))
 
@@ -151,8 +156,7 @@ def test_a_spoilt_snapshot_is_set_aside_and_a_new_one_written(gateway: Gateway) 
 
 def test_on_a_full_disk_the_daemon_runs_and_says_so(gateway: Gateway) -> None:
     state = gateway.state_dir
-    fill = f"mount -t tmpfs -o size=64k none {state}; cat /dev/zero >{state}/full 2>/dev/null; "
-    process = gateway.start(*ALONE, f'{fill} exec "$@"', "sh")
+    process = gateway.start(*with_full_disk(state))
     problem = f"the last good configuration is not kept ({state}: No space left on device)"
     assert kept(gateway) == {"accepted_at": None, "problem": problem}
     assert gateway.armed()
@@ -176,8 +180,7 @@ def test_on_a_full_disk_the_daemon_runs_and_says_so(gateway: Gateway) -> None:
 
 def test_on_a_read_only_disk_the_daemon_runs_and_says_so(gateway: Gateway) -> None:
     state = gateway.state_dir
-    bind = f"mount --bind {state} {state}; mount -o remount,ro,bind {state}; "
-    gateway.start(*ALONE, f'{bind} exec "$@"', "sh")
+    gateway.start(*with_read_only_disk(state))
     told = kept(gateway)
     assert told["problem"].startswith("the last good configuration is not kept (")
     assert told["problem"].endswith("Read-only file system)")
