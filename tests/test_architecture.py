@@ -57,6 +57,7 @@ TESTED_BY: dict[str, str] = {
     "cli.confirm": "cli/test_cli_declare.py",
     "cli.deciding": "cli/test_cli_declare.py",
     "cli.declaring": "cli/test_cli_declare.py",
+    "doctor.findings": "doctor/test_doctor_machine.py",
     "errors": "policy/test_bad_config.py",
     "cli.reload": "kernel/test_lastgood_daemon.py",
     "cli.replay_text": "cli/test_replay.py",
@@ -68,9 +69,12 @@ TESTED_BY: dict[str, str] = {
     "kernel.encode": "kernel/test_kernel_contract.py",
     "kernel.fake": "kernel/test_kernel_contract.py",
     "kernel.fake_table": "kernel/test_kernel_contract.py",
+    "kernel.links": "kernel/test_doctor.py",
     "kernel.namespace": "kernel/test_kernel_contract.py",
     "kernel.netlink": "kernel/test_kernel_faults.py",
     "kernel.numbers": "kernel/test_kernel_wire.py",
+    "kernel.others": "kernel/test_doctor.py",
+    "kernel.probe": "kernel/test_doctor.py",
     "kernel.remedies": "kernel/test_kernel_faults.py",
     "kernel.shaping": "kernel/test_kernel_shapers.py",
     "lab.gateway": "kernel/test_lab.py",
@@ -181,7 +185,7 @@ def test_nothing_but_the_top_imports_the_daemon_the_commands_or_the_lab() -> Non
 
 def test_every_room_that_is_there_is_known_here() -> None:
     rooms = {p.name for p in PACKAGE.iterdir() if p.is_dir() and (p / "__init__.py").exists()}
-    assert rooms == {*MAY_IMPORT, "cli", "lab"}
+    assert rooms == {*MAY_IMPORT, "cli", "doctor", "examples", "lab"}
 
 
 @pytest.mark.parametrize("path", modules(*PURE), ids=dotted)

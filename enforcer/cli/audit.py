@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import Painter, counted, fields, print_json, utc_short
+from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from enforcer.observe.audit_chain import Record
@@ -36,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     paths: list[Path] = args.files or [state_dir()]
     try:
         one = len(paths) == 1 and paths[0].is_dir()
-        told = verify_directory(paths[0]) if one else verify_files(paths)
+        with Waiting("reading the record"):
+            told = verify_directory(paths[0]) if one else verify_files(paths)
     except OSError as error:
         place = error.filename or ", ".join(map(str, paths))
         fact = f"{place}: cannot be read: {error.strerror or error}"

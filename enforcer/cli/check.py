@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from enforcer.cli.main import EXIT_CONFIG
 from enforcer.cli.terminal import Painter, counted, print_json
+from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ def run(args: argparse.Namespace) -> int:
 
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
-        config = load_configuration(args.config, SystemClock().now(), orders())
+        with Waiting("reading the configuration"):
+            config = load_configuration(args.config, SystemClock().now(), orders())
         _require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import Painter, print_json
+from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from enforcer.decisions import Decision
@@ -39,7 +40,8 @@ def ask_daemon(verb: str, **arguments: object) -> Answer | None:
     from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
-        return ask(run_dir(), verb, **arguments)
+        with Waiting("the daemon is at it"):
+            return ask(run_dir(), verb, **arguments)
     except NoDaemonError as error:
         if isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
             return None

@@ -18,6 +18,7 @@ from enforcer.cli.terminal import (
     print_json,
     utc_short,
 )
+from enforcer.cli.waiting import Waiting
 from enforcer.policy.prefix import (
     BITS,
     Prefix,
@@ -78,7 +79,8 @@ def run(args: argparse.Namespace) -> int:
     to: Prefix | None = args.to
     if to is not None and to.family != source.family:
         usage_error("explain", f"{_text_of(source)} and {_text_of(to)} are of two families")
-    config = load_configuration(args.config)
+    with Waiting("reading the configuration"):
+        config = load_configuration(args.config)
     now = SystemClock().now()
     at = args.at or now
     standing = orders()

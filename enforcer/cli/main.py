@@ -37,6 +37,8 @@ VERBS = {
     "reload": "have the daemon read its files anew, and say what it made of them",
     "disarm": "end every armed window at once, with or without the daemon",
     "audit": "check that the record of what was done is whole",
+    "doctor": "look whether this gateway can do it, and what stands in the way",
+    "init": "write a commented configuration to begin from",
     "schema": "print the JSON schema of the configuration, for editors",
     "lab": "show the whole product at work on real packets, in namespaces of its own",
 }

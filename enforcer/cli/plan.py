@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.terminal import Painter, counted, instant, print_json
+from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
     from enforcer.ruleset.transaction import KernelState, Transaction
@@ -63,10 +64,12 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.schedule.agenda import armed_at
     from enforcer.sources.load import load_configuration
 
-    config = load_configuration(args.config)
-    policy = config.policy
-    at = args.at or SystemClock().now()
-    tables = plan(RadixTree.build(config.registry, at.date()), policy.registry.kernel_memory_bytes)
+    with Waiting("reading the configuration"):
+        config = load_configuration(args.config)
+        policy = config.policy
+        at = args.at or SystemClock().now()
+        tree = RadixTree.build(config.registry, at.date())
+        tables = plan(tree, policy.registry.kernel_memory_bytes)
     if args.explain_lookup:
         lines = explain_plan(tables, policy.registry.kernel_memory_bytes)
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))

@@ -18,6 +18,7 @@ from enforcer.cli.terminal import (
     table,
     utc_short,
 )
+from enforcer.cli.waiting import Waiting
 
 # Longer than any schedule is worth printing, and short of where dates end.
 MOST_DAYS = 3660
@@ -57,7 +58,8 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
-    policy, _ = load_policy(args.config, now=now)
+    with Waiting("reading the configuration"):
+        policy, _ = load_policy(args.config, now=now)
     after = args.after or now
     before = after + timedelta(days=args.days)
     found = [Occurrence.of(e, now) for e in entries(policy, orders(), after, before)]
