@@ -5,7 +5,7 @@ STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: run test check unit kernel kernels bench soak fuzz deps clean
+.PHONY: run test check unit kernel kernels pictures bench soak fuzz deps clean
 
 run: deps $(STAMP)
 	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
@@ -29,6 +29,10 @@ kernel: deps $(STAMP)
 # The same on Debian 12's own kernel, and clock steps: in a virtual machine, emulated, many minutes.
 kernels: deps $(STAMP)
 	tests/vm/run
+
+# The pictures of the documentation, taken by the tests of the page.
+pictures: deps $(STAMP)
+	ENFORCER_PICTURES=docs/pictures $(VENV)/bin/pytest tests/kernel/test_page_browser.py
 
 bench: deps $(STAMP)
 	$(PY) -m benchmarks

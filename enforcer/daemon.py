@@ -328,6 +328,8 @@ class Daemon:
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
             drift_kinds=tuple(self._drift_kinds.items()),
             contested=self.standing_down is not None,
+            registry=self._config.registry,
+            tables=self._tables,
         )
 
     def _not_reserved(self) -> str | None:

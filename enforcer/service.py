@@ -23,6 +23,7 @@ from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
 from enforcer.desk import Desk
 from enforcer.errors import PolicyError
+from enforcer.explaining import Explainer
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
@@ -93,6 +94,8 @@ class Service:
             self._clock.now,
             lambda: time.monotonic() - self._turned_s,
             __version__,
+            totals=self._daemon.totals.now,
+            explain=Explainer(lambda: self._snapshot, lambda: self._daemon.orders, self._clock.now),
         )
         metrics = self._daemon.config.policy.metrics
         self._port = StatusPort(metrics, self._places.config.parent, sight)

@@ -44,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _without_daemon(args: argparse.Namespace, reason: str) -> int:
-    from enforcer.cli.held import armed_windows
     from enforcer.clock import SystemClock
+    from enforcer.held import armed_windows
     from enforcer.kernel.nft import NftKernel
     from enforcer.ruleset.diff import teardown
 

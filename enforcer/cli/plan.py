@@ -120,7 +120,7 @@ def run(args: argparse.Namespace) -> int:
 
 def without_renewals(change: Transaction, state: KernelState) -> Transaction | None:
     """Another instant has other timeouts; for a window that is armed already that is no change."""
-    from enforcer.cli.held import armed_windows
+    from enforcer.held import armed_windows
     from enforcer.ruleset.transaction import Arm
 
     armed = armed_windows(state)

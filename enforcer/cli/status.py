@@ -12,7 +12,7 @@ from enforcer.cli.terminal import Painter, counted, fields, print_json, span, ta
 from enforcer.errors import KernelError
 
 if TYPE_CHECKING:
-    from enforcer.cli.held import Held
+    from enforcer.held import Held
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _unanswered(args: argparse.Namespace, reason: str) -> int:
-    from enforcer.cli.held import Held, read_held
     from enforcer.clock import SystemClock
+    from enforcer.held import Held, read_held
     from enforcer.kernel.nft import NftKernel
 
     try:

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import Any, TextIO
 
 from enforcer.policy.model import Window
+from enforcer.ruleset import question
 
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
@@ -84,12 +85,9 @@ def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
 def instant(text: str) -> datetime:
     """An ISO 8601 instant given on the command line; without an offset it is UTC."""
     try:
-        parsed = datetime.fromisoformat(text)
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(
-            f"{text!r} is no instant; write it like 2026-12-01T08:00:00Z"
-        ) from None
+        return question.instant(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def instant_with_zone(text: str) -> datetime:

@@ -156,7 +156,7 @@ def _configuration(s: Snapshot) -> Iterator[Metric]:
     yield _gauge(
         "feed_last_success_timestamp_seconds",
         "When a source of registrations was last accepted",
-        [((file,), s.loaded_at.timestamp()) for file in s.policy.registry.files],
+        [((feed,), at.timestamp()) for feed, at in s.feeds],
         ("feed",),
     )
 

@@ -8,8 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from enforcer.lookup.tables import Tables
 from enforcer.policy.model import Activation, Policy
 from enforcer.policy.prefix import Family
+from enforcer.policy.registry import Registry
 from enforcer.schedule.agenda import Entry, State
 
 
@@ -40,7 +42,8 @@ class Kept:
 class Snapshot:
     """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
-    changing our table.
+    changing our table. `registry` and `tables` are those in force, for whoever asks about one
+    address.
     """
 
     policy: Policy
@@ -62,3 +65,10 @@ class Snapshot:
     contested: bool = False
     shrink_refused: bool = False
     last_good: Kept = Kept()
+    registry: Registry | None = None
+    tables: Tables | None = None
+
+    @property
+    def feeds(self) -> tuple[tuple[str, datetime], ...]:
+        """Each source of registrations, and when it was last accepted."""
+        return tuple((file, self.loaded_at) for file in self.policy.registry.files)

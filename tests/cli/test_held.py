@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from enforcer.cli.held import Held, armed_windows, class_held, meaning, read_held
+from enforcer.held import Held, armed_windows, class_held, meaning, read_held
 from enforcer.kernel.fake import FakeKernel
 from enforcer.lookup.planner import classify
 from enforcer.policy.prefix import BITS, Prefix, parse_address

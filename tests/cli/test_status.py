@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from enforcer.cli.held import Held
 from enforcer.cli.status import text, unanswered_text, unanswered_view
 from enforcer.cli.terminal import Painter
 from enforcer.errors import KernelError
+from enforcer.held import Held
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.observe.views import status_view

@@ -6,6 +6,7 @@ import itertools
 import os
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ from tests.kernel.worlds import FakeWorld, RealWorld, World
 _numbers = itertools.count()
 
 
-@pytest.fixture
-def namespace() -> Iterator[str]:
+@contextmanager
+def made_namespace() -> Iterator[str]:
     """The name of a fresh network namespace with the links `wan0` and `lan0` in it."""
     if os.geteuid() != 0:
         pytest.skip("needs root to make network namespaces")
@@ -33,6 +34,12 @@ def namespace() -> Iterator[str]:
         yield name
     finally:
         _ip("netns", "delete", name)
+
+
+@pytest.fixture
+def namespace() -> Iterator[str]:
+    with made_namespace() as name:
+        yield name
 
 
 @pytest.fixture

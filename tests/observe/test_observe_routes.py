@@ -11,15 +11,42 @@ from typing import Any
 
 import pytest
 
+from enforcer.errors import KernelError
 from enforcer.observe.http.message import RefusedError, Request
 from enforcer.observe.http.routes import MOST_DAYS, SILENCE_S, Sight, answer, routes
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view
+from enforcer.ruleset.question import Explained, Question
 from enforcer.schedule.orders import Order, Orders
 from tests.observe.test_metrics import CLOSES, LOADED, OPENS, SNAPSHOT, TOTALS, samples
 
 NO_ORDERS = Orders()
+ANSWER: dict[str, Any] = {
+    "address": "192.0.2.1",
+    "to": None,
+    "service": None,
+    "at": "2026-12-01T08:01:00Z",
+    "registrations": [
+        {
+            "id": "R-<1>",
+            "prefix": "192.0.2.0/24",
+            "category": "freelancer",
+            "valid_from": "2026-01-01",
+            "valid_until": None,
+            "services": ["udp/51820"],
+        }
+    ],
+    "to_registrations": [],
+    "windows": ["ddos"],
+    "verdict": "let_in",
+    "steps": ["guard of window ddos: let in"],
+    "kernel": {
+        "member": False, "class": None, "means": None, "to": None, "armed": [], "reason": None,
+    },
+    "agrees": False,
+    "differences": ["192.0.2.1: it is registered as freelancer, but the kernel does not hold it"],
+}  # fmt: skip
 NOW = OPENS + timedelta(minutes=1)
 
 
@@ -28,12 +55,26 @@ def sight(
 ) -> Sight:
     metrics = Metrics(lambda: snapshot, lambda: TOTALS)
     return Sight(
-        lambda: snapshot, lambda: orders, metrics.registry, lambda: NOW, lambda: silent_s, "1.2"
+        lambda: snapshot,
+        lambda: orders,
+        metrics.registry,
+        lambda: NOW,
+        lambda: silent_s,
+        "1.2",
+        totals=lambda: TOTALS,
+        explain=explain,
     )
 
 
+def explain(question: Question) -> Explained | None:
+    """What is found is `test_explaining`'s business."""
+    if question.at is not None and question.at.year == 9999:
+        raise OverflowError
+    return Explained(ANSWER, (), question.at or NOW)
+
+
 def get(path: str, seen: Sight | None = None, **query: str) -> Any:
-    return answer(routes(seen or sight()), Request("GET", path, query))
+    return answer(routes(seen or sight()), Request("GET", path, query, trusted=True))
 
 
 def refused(path: str, seen: Sight | None = None, **query: str) -> RefusedError:
@@ -132,6 +173,103 @@ def test_what_is_not_there_is_not_found(path: str) -> None:
 def test_every_path_answers_and_names_no_address() -> None:
     table: dict[str, Callable[[Request], Any]] = dict(routes(sight()))
     for path, route in table.items():
-        assert route(Request("GET", path)).status is HTTPStatus.OK, path
+        asked = {"address": "192.0.2.1"} if path.endswith("/explain") else {}
+        request = Request("GET", path, asked, trusted=True)
+        assert route(request).status is HTTPStatus.OK, path
     assert LOADED.tzinfo is UTC
     assert datetime.fromisoformat(json.loads(get("/api/v1/status").body)["config"]["loaded_at"])
+
+
+# --- the page and explain -------------------------------------------------------------------------
+
+
+def test_the_page_is_under_a_policy_that_lets_it_do_next_to_nothing() -> None:
+    page = get("/")
+    assert page.kind.startswith("text/html")
+    allowed = dict(part.split(" ", 1) for part in page.content_policy.split("; "))
+    assert allowed.pop("style-src").startswith("'sha256-")
+    assert allowed.pop("script-src").startswith("'sha256-")
+    assert allowed == {
+        "default-src": "'none'",
+        "connect-src": "'self'",
+        "img-src": "data:",
+        "form-action": "'self'",
+        "base-uri": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_counters_that_cannot_be_read_leave_the_rest_of_the_page() -> None:
+    def unreadable() -> Any:
+        raise KernelError("counters", 1, "not permitted")
+
+    page = get("/", replace(sight(), totals=unreadable)).body.decode()
+    assert "counters cannot be read now" in page
+    assert "ddos" in page
+
+
+def test_explain_answers_a_program_and_a_person_alike() -> None:
+    asked = {"address": " 192.0.2.1 ", "to": "", "service": "", "at": ""}
+    assert json.loads(get("/api/v1/explain", **asked).body) == ANSWER
+    page = get("/explain", **asked).body.decode()
+    for text in (
+        "let in",
+        "R-&lt;1&gt;, freelancer, udp/51820, 2026-01-01 to …",
+        "guard of window ddos: let in",
+        "192.0.2.1: does not hold it",
+        "The kernel differs from what it should hold now.",
+        "but the kernel does not hold it",
+        "as if the flow went to the estate",
+        'value=" 192.0.2.1 "',
+    ):
+        assert text in page, text
+
+
+@pytest.mark.parametrize(
+    ("at", "instant"),
+    [
+        ("2026-12-01T13:01:00 05:00", "2026-12-01 08:01Z"),
+        ("2026-12-01T13:01+05:00", "2026-12-01 08:01Z"),
+        ("2026-12-01 08:01", "2026-12-01 08:01Z"),
+    ],
+)
+def test_an_instant_may_be_written_as_people_do(at: str, instant: str) -> None:
+    assert f"<dd>{instant}</dd>" in get("/explain", address="192.0.2.1", at=at).body.decode()
+
+
+@pytest.mark.parametrize(
+    ("query", "field", "text"),
+    [
+        ({}, "address", "an address is missing"),
+        ({"address": "<script>"}, "address", "is not an IP address; write it like"),
+        ({"address": "192.0.2.1", "to": "::1"}, "to", "of two families"),
+        ({"address": "192.0.2.1", "service": "http"}, "service", "is not a service; write"),
+        ({"address": "192.0.2.1", "at": "soon"}, "at", "is no instant; write it like"),
+        ({"address": "192.0.2.1", "at": "9999-12-31T23:59:59Z"}, "at", "end of the calendar"),
+    ],
+)
+def test_nonsense_is_told_what_is_wrong_with_it(
+    query: dict[str, str], field: str, text: str
+) -> None:
+    page = get("/explain", **query)
+    assert page.status is HTTPStatus.BAD_REQUEST
+    body = page.body.decode()
+    assert text in body
+    assert f'name="{field}"' in body.split('aria-invalid="true"')[0].rpartition("<input")[2]
+    assert "<script>&" not in body
+    error = refused("/api/v1/explain", **query)
+    assert error.status is HTTPStatus.BAD_REQUEST
+    assert error.text.startswith(f"{field}: ")
+
+
+@pytest.mark.parametrize("path", ["/explain", "/api/v1/explain"])
+def test_what_is_registered_is_told_to_nobody_who_is_not_trusted(path: str) -> None:
+    stranger = Request("GET", path, {"address": "192.0.2.1"})
+    with pytest.raises(RefusedError) as caught:
+        answer(routes(sight()), stranger)
+    assert caught.value.status is HTTPStatus.FORBIDDEN
+    page = answer(routes(sight()), Request("GET", "/")).body.decode()
+    assert "<form" not in page
+    assert "metrics.tls.client_ca" in page
+    assert refused(path, replace(sight(), explain=lambda _: None), address="::1").fields
+    assert refused(path, address="::1", adress="::2").status is HTTPStatus.BAD_REQUEST

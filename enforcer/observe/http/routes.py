@@ -7,33 +7,44 @@ and takes nothing but values that no one changes (a snapshot, orders), so that i
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
-from enforcer.observe.http.message import JSON, RefusedError, Request, Response
+from enforcer.errors import KernelError
+from enforcer.observe.http.message import HTML, JSON, RefusedError, Request, Response
+from enforcer.observe.page import asking
+from enforcer.observe.page.document import document, page
+from enforcer.observe.page.look import Look, Totals, rows
+from enforcer.observe.page.sections import SILENCE_S
+from enforcer.observe.page.style import CONTENT_POLICY
 from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.views import status_view, window_views
+from enforcer.ruleset.question import Explained, Question, QuestionError, instant
 from enforcer.schedule.agenda import entries
 from enforcer.schedule.orders import Orders
 
 # What one question may ask for: a browser is not to make the gateway count for minutes.
 MOST_DAYS = 400
 USUAL_DAYS = 30
-# The loop turns at least every ten seconds; a step at a million prefixes takes a few.
-SILENCE_S = 30.0
+
+_ASKED = {"address", "to", "service", "at"}
+_T = TypeVar("_T")
 
 Route = Callable[[Request], Response]
 
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """What the port may look at. `silent_s`: for how long the daemon's loop has not turned."""
+    """What the port may look at. `silent_s`: for how long the daemon's loop has not turned.
+    `totals` raises KernelError when the kernel does; `explain` gives None while the daemon starts.
+    """
 
     snapshot: Callable[[], Snapshot | None]
     orders: Callable[[], Orders]
@@ -41,15 +52,19 @@ class Sight:
     now: Callable[[], datetime]
     silent_s: Callable[[], float]
     version: str
+    totals: Callable[[], Totals] = dict
+    explain: Callable[[Question], Explained | None] = lambda _: None
 
 
 def routes(sight: Sight) -> dict[str, Route]:
     """All of them, by path."""
     return {
-        "/": lambda _: _index(),
+        "/": lambda request: _page(sight, request),
+        "/explain": lambda request: _explain_page(sight, request),
         "/metrics": lambda request: _metrics(sight, request),
         "/healthz": lambda _: _health(sight),
         "/api/v1/status": lambda _: _status(sight),
+        "/api/v1/explain": lambda request: _explain(sight, request),
         "/api/v1/windows": lambda request: _windows(sight, request),
     }
 
@@ -63,8 +78,20 @@ def answer(table: Mapping[str, Route], request: Request) -> Response:
     return route(request)
 
 
-def _index() -> Response:
-    return Response(b"enforcer: /metrics, /healthz, /api/v1/status, /api/v1/windows\n")
+def _page(sight: Sight, request: Request) -> Response:
+    form = asking.form({}) if request.trusted else asking.no_form()
+    return _html(page(_look(sight), form))
+
+
+def _look(sight: Sight) -> Look:
+    snapshot, now = _require(sight.snapshot()), sight.now()
+    totals: Totals | None
+    try:
+        totals = sight.totals()
+    except KernelError:
+        totals = None
+    laid, more = rows(snapshot, sight.orders(), now)
+    return Look(snapshot, totals, now, sight.silent_s(), sight.version, laid, more)
 
 
 def _metrics(sight: Sight, request: Request) -> Response:
@@ -106,23 +133,66 @@ def _windows(sight: Sight, request: Request) -> Response:
     return _json(window_views(Occurrence.of(e, now) for e in found))
 
 
-def _require(snapshot: Snapshot | None) -> Snapshot:
-    if snapshot is None:
+def _explain(sight: Sight, request: Request) -> Response:
+    """As `enforcer explain --format json`. Neither question nor answer is kept or logged."""
+    try:
+        return _json(_explained(sight, request).answer)
+    except QuestionError as error:
+        raise _bad(f"{error.field}: {error}") from None
+
+
+def _explain_page(sight: Sight, request: Request) -> Response:
+    status = HTTPStatus.OK
+    try:
+        inside = asking.answered(request.query, _explained(sight, request))
+    except QuestionError as error:
+        inside, status = asking.refusal(request.query, error), HTTPStatus.BAD_REQUEST
+    name = _require(sight.snapshot()).policy.gateway.name
+    return _html(document(name, sight.version, inside), status)
+
+
+def _explained(sight: Sight, request: Request) -> Explained:
+    """Raises RefusedError or QuestionError."""
+    if not request.trusted:
+        raise RefusedError(
+            HTTPStatus.FORBIDDEN,
+            "explain tells what is registered and answers only on the gateway itself; ask there, "
+            "or with a client certificate (metrics.tls.client_ca in enforcer.yaml)",
+        )
+    if request.query.keys() - _ASKED:
+        raise _bad("a parameter is not known; there is address, to, service and at")
+    asked = {name: text.strip() for name, text in {"address": "", **request.query}.items()}
+    if "at" in asked:
+        asked["at"] = _with_plus(asked["at"])
+    question = Question.read(**asked)
+    try:
+        found = sight.explain(question)
+    except OverflowError:
+        text = "this is the end of the calendar; ask for an earlier instant"
+        raise QuestionError("at", text) from None
+    return _require(found)
+
+
+def _require(found: _T | None) -> _T:
+    if found is None:
         raise RefusedError(
             HTTPStatus.SERVICE_UNAVAILABLE,
             "the daemon is starting; ask again in a second",
             (("Retry-After", "1"),),
         )
-    return snapshot
+    return found
 
 
 def _instant(text: str) -> datetime:
-    # A plus sign that was not escaped arrives as a space.
     try:
-        parsed = datetime.fromisoformat(text.replace(" ", "+"))
-        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).astimezone(UTC)
-    except (ValueError, OverflowError):
+        return instant(_with_plus(text))
+    except ValueError:
         raise _bad("from is no instant; write it like 2026-12-01T08:00:00Z") from None
+
+
+def _with_plus(text: str) -> str:
+    """A plus sign that was not escaped arrives as a space."""
+    return re.sub(r"(:\d\d(?:\.\d+)?) (?=\d\d:?\d\d$)", r"\1+", text)
 
 
 def _days(text: str | None) -> int:
@@ -135,6 +205,10 @@ def _days(text: str | None) -> int:
 
 def _bad(text: str) -> RefusedError:
     return RefusedError(HTTPStatus.BAD_REQUEST, text)
+
+
+def _html(text: str, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    return Response(text.encode(), HTML, status, content_policy=CONTENT_POLICY)
 
 
 def _json(value: Any) -> Response:

@@ -1,0 +1,176 @@
+"""`explain`: which registrations cover an address, what each window does with a flow of it, and
+whether the kernel holds the same. The command and the status port give this one answer.
+
+In: a question, and what is declared and loaded. Out: values. It asks the kernel a few things, over
+a socket of its own, and changes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from enforcer.errors import KernelError
+from enforcer.held import EndHeld, Held, armed_differences, end_held, read_held
+from enforcer.kernel import nft
+from enforcer.lookup.covering import covering
+from enforcer.lookup.tables import Tables
+from enforcer.observe.snapshot import Snapshot
+from enforcer.policy.model import Activation, Policy
+from enforcer.policy.prefix import Prefix, format_address
+from enforcer.policy.registry import Registration, Registry
+from enforcer.ruleset.question import Explained, Question
+from enforcer.ruleset.transaction import Kernel
+from enforcer.ruleset.verdict import Flow, terms_of, verdict
+from enforcer.schedule.agenda import armed_at
+from enforcer.schedule.orders import Orders
+
+# While a change is being committed, the kernel is ahead of what the daemon shows: look again.
+_AGAIN_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """`tables` are the registry of today, as it should be in the kernel."""
+
+    policy: Policy
+    orders: Orders
+    registry: Registry
+    tables: Tables
+
+
+def explain(question: Question, declared: Declared, now: datetime) -> Explained:
+    at = question.at or now
+    policy, registry = declared.policy, declared.registry
+    source, to = question.address, question.to
+    windows = armed_at(policy, declared.orders, at)
+    rows = _covering(registry, source, at.date())
+    to_rows = _covering(registry, to, at.date()) if to else []
+    flow = Flow(
+        (source.family, source.network),
+        (to.family, to.network) if to else None,
+        question.service,
+    )
+    found = verdict(policy, windows, flow, terms_of(rows), terms_of(to_rows))
+    # The kernel is asked about now, whatever the instant that is explained.
+    on = windows if at == now else armed_at(policy, declared.orders, now)
+    answer = {
+        "address": _text_of(source),
+        "to": _text_of(to) if to else None,
+        "service": str(question.service) if question.service else None,
+        "at": f"{at:%Y-%m-%dT%H:%M:%S}Z",
+        "registrations": [_view(row) for row in rows],
+        "to_registrations": [_view(row) for row in to_rows],
+        "windows": list(found.windows),
+        "verdict": found.name,
+        "steps": list(found.steps),
+        **_ask_kernel(declared.tables, source, to, on),
+    }
+    return Explained(answer, windows, at)
+
+
+class Explainer:
+    """Answers out of what the daemon has in force, in whatever thread asks. It takes no lock and
+    never waits for the daemon.
+    """
+
+    def __init__(
+        self,
+        snapshot: Callable[[], Snapshot | None],
+        orders: Callable[[], Orders],
+        now: Callable[[], datetime],
+    ) -> None:
+        self._snapshot, self._orders, self._now = snapshot, orders, now
+
+    def __call__(self, question: Question) -> Explained | None:
+        """None while the daemon is starting."""
+        first = self._explain(question)
+        if first is None or first.answer["agrees"]:
+            return first
+        time.sleep(_AGAIN_S)
+        return self._explain(question)
+
+    def _explain(self, question: Question) -> Explained | None:
+        seen = self._snapshot()
+        if seen is None or seen.registry is None or seen.tables is None:
+            return None
+        declared = Declared(seen.policy, self._orders(), seen.registry, seen.tables)
+        return explain(question, declared, self._now())
+
+
+def _covering(registry: Registry, end: Prefix, day: date) -> list[Registration]:
+    return list(dict.fromkeys(registry.row(i) for i in covering(registry, end, day)))
+
+
+def _ask_kernel(
+    tables: Tables, source: Prefix, to: Prefix | None, on: Sequence[Activation]
+) -> dict[str, Any]:
+    schedule = [(a.id, a.ends_at) for a in on]
+    try:
+        kernel = nft.NftKernel()
+    except KernelError as error:
+        return kernel_view(None, Held(None, str(error)), tables, source, to, [])
+    try:
+        held = read_held(kernel)
+        return kernel_view(kernel, held, tables, source, to, armed_differences(held, schedule))
+    finally:
+        kernel.close()
+
+
+def kernel_view(
+    kernel: Kernel | None,
+    held: Held,
+    tables: Tables,
+    source: Prefix,
+    to: Prefix | None,
+    differences: list[str],
+) -> dict[str, Any]:
+    """The keys `kernel`, `agrees` and `differences` of the answer."""
+    ends: list[EndHeld | None] = [
+        None
+        if end is None
+        else EndHeld(None)
+        if kernel is None
+        else end_held(kernel, held, tables, _text_of(end), end)
+        for end in (source, to)
+    ]
+    first, second = ends
+    assert first is not None
+    found = [end.difference for end in ends if end is not None and end.difference is not None]
+    found += differences
+    reason = held.reason
+    if reason is None and held.state is not None and not held.state.exists:
+        reason = "nothing of enforcer is loaded"
+    return {
+        "kernel": {
+            **_end_view(first),
+            "to": _end_view(second) if second else None,
+            "armed": list(held.armed) if held.state is not None else None,
+            "reason": reason,
+        },
+        "agrees": not found,
+        "differences": found,
+    }
+
+
+def _end_view(end: EndHeld) -> dict[str, Any]:
+    class_id = None if end.class_id is None else f"{end.class_id:#010x}"
+    return {"member": end.member, "class": class_id, "means": end.means}
+
+
+def _text_of(address: Prefix) -> str:
+    return format_address(address.family, address.network)
+
+
+def _view(row: Registration) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "prefix": str(row.prefix),
+        "category": row.category,
+        "valid_from": row.valid_from.isoformat() if row.valid_from else None,
+        "valid_until": row.valid_until.isoformat() if row.valid_until else None,
+        "services": [str(service) for service in row.services],
+    }
