@@ -174,7 +174,7 @@ def _registered(c: LookupClass, ids: dict[str, int]) -> list[set[Note]]:
                 v.PortIn("dport", service.first_port, service.last_port),
                 v.PortIn("sport", service.first_port, service.last_port),
             ):
-                notes.add((frozenset({protocol, port}), category))
+                notes.add((frozenset({protocol, port, v.HasTransport()}), category))
         terms.append(notes)
     return _by_category(terms)
 
@@ -199,7 +199,7 @@ def _notes(chain: v.Chain) -> list[set[Note]] | None:
     for rule in noting:
         match rule.statements:
             case (*matches, v.NoteClass(class_id), v.Return()) if all(
-                isinstance(s, v.Protocol | v.PortIn) for s in matches
+                isinstance(s, v.Protocol | v.PortIn | v.HasTransport) for s in matches
             ):
                 found.append({(frozenset(matches), class_id)})
             case _:

@@ -23,6 +23,7 @@ from enforcer.ruleset.vocabulary import (
     Container,
     Drop,
     Goto,
+    HasTransport,
     Hook,
     IifName,
     IsFamily,
@@ -79,14 +80,15 @@ def _service_matches(
         elif service.first_port == service.last_port:
             single[service.protocol].append(service.first_port)
         else:
-            matches.append((*start, PortIn("dport", service.first_port, service.last_port)))
+            ports_in = PortIn("dport", service.first_port, service.last_port)
+            matches.append((*start, ports_in, HasTransport()))
     for protocol, ports in sorted(single.items()):
         if len(ports) == 1:
-            matches.append((*_start(protocol), PortIn("dport", ports[0], ports[0])))
+            matches.append((*_start(protocol), PortIn("dport", ports[0], ports[0]), HasTransport()))
             continue
         set_name = f"{owner}.ports{protocol}"
         packed = tuple(port.to_bytes(2, "big") for port in sorted(set(ports)))
-        matches.append((*_start(protocol), PortInSet("dport", set_name)))
+        matches.append((*_start(protocol), PortInSet("dport", set_name), HasTransport()))
         sets.append(SmallSet(set_name, "inet_service", packed))
     return matches, sets
 

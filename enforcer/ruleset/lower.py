@@ -124,6 +124,10 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
         ("payload", _REG, TRANSPORT, _PORT_OFFSET[s.port], 2),
         ("lookup", s.set_name, _REG),
     ),
+    v.HasTransport: lambda s: (
+        ("payload", _REG, TRANSPORT, 0, 3),
+        ("cmp", _REG, GTE, b"\0\0\0"),
+    ),
     v.TcpStart: lambda s: (
         ("payload", _REG, TRANSPORT, 13, 1),
         ("bitwise", _REG, _REG, 1, b"\x12", b"\0"),

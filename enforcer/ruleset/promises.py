@@ -29,6 +29,7 @@ CHANGES = (v.SetMark, v.SetDscp, v.SetPriority)
 ACTING = (*CHANGES, v.TakeClass, v.NoteClass, v.DropClass, v.Drop)
 WORDS = (*v.MATCHES, v.ByClass, v.NoteClass, v.DropClass, v.Count, *CHANGES)
 VERDICT_WORDS = (v.Jump, v.Goto, v.Accept, v.Return, v.Drop)
+_OF_TRANSPORT = (v.PortIn, v.PortInSet, v.TcpStart)
 _WITH_PORTS = {v.Protocol(PROTOCOLS[name]) for name in PORT_PROTOCOLS}
 
 
@@ -135,13 +136,16 @@ def _closed(chain: v.Chain) -> tuple[str, ...]:
 def _headers(walked: list[Step]) -> list[str]:
     """5: a header is read, and written, only where it is known to be that header.
 
-    The port words read the first bytes behind the IP header: of ESP that would be content.
+    The port words read the first bytes behind the IP header: of ESP that would be content, and of
+    a later fragment too.
     """
     found = []
     for step in walked:
         for s in step.rule.statements:
             if isinstance(s, v.PortIn | v.PortInSet) and not step.facts & _WITH_PORTS:
                 found.append(f"promise 5: chain {step.chain} reads ports of any protocol")
+            if isinstance(s, _OF_TRANSPORT) and v.HasTransport() not in step.facts:
+                found.append(f"promise 5: chain {step.chain} takes content for a transport header")
             if isinstance(s, v.TcpStart) and v.Protocol(PROTOCOLS["tcp"]) not in step.facts:
                 found.append(f"promise 5: chain {step.chain} reads TCP flags of any protocol")
             family = s.prefix.family if isinstance(s, v.AddressIn) else getattr(s, "family", None)

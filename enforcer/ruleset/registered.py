@@ -23,6 +23,7 @@ from enforcer.ruleset.vocabulary import (
     DropClass,
     FrontIn,
     Goto,
+    HasTransport,
     IsFamily,
     Jump,
     NoteClass,
@@ -122,7 +123,10 @@ def _service_matches(service: Service) -> list[tuple[Statement, ...]]:
     if service.first_port is None or service.last_port is None:
         return [(protocol,)]
     first, last = service.first_port, service.last_port
-    return [(protocol, PortIn("dport", first, last)), (protocol, PortIn("sport", first, last))]
+    return [
+        (protocol, PortIn("dport", first, last), HasTransport()),
+        (protocol, PortIn("sport", first, last), HasTransport()),
+    ]
 
 
 # --- the lookup of one measure of one window ------------------------------------------------------

@@ -86,6 +86,16 @@ class PortInSet:
 
 
 @dataclass(frozen=True, slots=True)
+class HasTransport:
+    """`@th,0,24 >= 0`: the transport header is in this packet, which is no later fragment.
+
+    Wherever ports or flags are asked for: the kernel's short loads (1, 2 or 4 bytes) take a later
+    fragment's content for its ports, and of IPv6 the header's first bytes; a load of 3 does not
+    (docs/decisions/0015). Behind the ports, so that only those that fit pay for it.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class TcpStart:
     """`tcp flags & (syn | ack) == syn`: a segment that opens a connection."""
 
@@ -218,6 +228,7 @@ Match = (
     | Protocol
     | PortIn
     | PortInSet
+    | HasTransport
     | TcpStart
     | Armed
     | FrontIn
@@ -247,6 +258,7 @@ MATCHES = (
     Protocol,
     PortIn,
     PortInSet,
+    HasTransport,
     TcpStart,
     Armed,
     FrontIn,

@@ -65,6 +65,7 @@ MATCHES: tuple[v.Match, ...] = (
     v.PortIn("dport", 5000, 5100),
     v.PortIn("sport", 443, 443),
     v.PortInSet("dport", PORTS.name),
+    v.HasTransport(),
     v.TcpStart(),
     v.Armed("ddos"),
     v.FrontIn("saddr"),

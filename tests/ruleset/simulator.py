@@ -16,7 +16,9 @@ SYN, ACK = 0x02, 0x10
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """A packet at one hook. Ports and flags are 0 for protocols that have none."""
+    """A packet at one hook. Ports and flags are 0 for protocols that have none, ports -1 where the
+    packet does not hold them.
+    """
 
     hook: str
     iif: str
@@ -131,6 +133,8 @@ class _Way:
                 return first <= self.port(port) <= last
             case v.PortInSet(port, name):
                 return self.port(port).to_bytes(2, "big") in self.small(name)
+            case v.HasTransport():
+                return -1 not in (packet.sport, packet.dport)
             case v.TcpStart():
                 assert packet.protocol == 6
                 return packet.flags & (SYN | ACK) == SYN
@@ -194,7 +198,8 @@ def simulate(ruleset: v.Ruleset, packet: Packet, armed: frozenset[str]) -> Resul
     way = _Way(ruleset, armed, packet)
     here = [
         chain
-        for chain in ruleset.chains
+        # Of one priority the one that was hooked last comes first.
+        for chain in reversed(ruleset.chains)
         if chain.hook
         and chain.hook.name == packet.hook
         and (chain.hook.device is None or chain.hook.device == packet.iif)

@@ -416,6 +416,11 @@ def test_3b_a_protocol_of_the_estate_without_ports_stays_within_it() -> None:
     assert broken(esp_to_ah, 3)
 
 
+@pytest.mark.parametrize("chain", ["guard.ddos.flow4", "guard.ddos.flow6"])
+def test_5_the_content_of_a_later_fragment_is_not_taken_for_ports(chain: str) -> None:
+    assert broken(edited(chain, without(v.HasTransport)), 5)
+
+
 def test_3c_tcp_is_dropped_only_where_it_starts() -> None:
     assert broken(edited("guard.ddos.flow4", without(v.TcpStart)), 3)
 
@@ -812,7 +817,8 @@ def test_5_no_word_matches_content() -> None:
 
 def test_5_the_vocabulary_is_what_the_design_names() -> None:
     named = "IsFamily IifName OifName AddressIn MaskedIn Protocol PortIn PortInSet TcpStart Armed"
-    assert {kind.__name__ for kind in v.MATCHES} == {*named.split(), "TakeClass", "FrontIn"}
+    of_lookup = {"TakeClass", "FrontIn", "HasTransport"}
+    assert {kind.__name__ for kind in v.MATCHES} == {*named.split(), *of_lookup}
 
 
 def test_5_no_match_after_an_action() -> None:
