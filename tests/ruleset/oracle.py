@@ -105,3 +105,16 @@ def reserved(world: World, packet: Packet, armed: frozenset[str]) -> Packet:
                 if packet.oif == device:
                     return replace(packet, priority=SHAPER_MAJOR << 16 | REGISTERED_MINOR)
     return packet
+
+
+def categories_of(world: World, packet: Packet, address: int) -> set[str]:
+    """The categories of the longest registered prefixes of the address that fit the packet."""
+    fitting = registrations(world, packet, address)
+    longest = max((row.prefix.length for row in fitting), default=0)
+    return {row.category for row in fitting if row.prefix.length == longest}
+
+
+def categories(world: World, packet: Packet) -> set[str]:
+    """The source's registration counts before the destination's."""
+    found = categories_of(world, packet, packet.saddr)
+    return found or categories_of(world, packet, packet.daddr)

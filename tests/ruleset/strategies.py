@@ -27,7 +27,7 @@ from tests.ruleset.builders import CATEGORIES, DEVICES, Registered, active, tabl
 from tests.ruleset.simulator import ACK, SYN, Packet
 
 # Across the border of two /16s; and IPv6 sources hold bytes that look like those /16s.
-CORNER: dict[Family, int] = {4: 0x0A00_FFE0, 6: 0x2001_0DB8_0A00_0000_0A01 << 48}
+CORNER: dict[Family, int] = {4: 0x1400_FFE0, 6: 0x2A01_0500_1400_0000_1401 << 48}
 UPLINKS = st.sampled_from([("wan0", "wan1"), ("wan0",), ("gone", "wan0")])
 PORTS = st.sampled_from([1, 443, 500, 501, 5000, 5050, 51820, 65535])
 FAMILY: st.SearchStrategy[Family] = st.sampled_from([4, 6])
@@ -71,16 +71,14 @@ ESTATES = st.builds(
 
 
 @st.composite
-def windows(draw: st.DrawFn, name: str, estates: tuple[Estate, ...]) -> Window:
-    mark = draw(
-        st.none()
-        | st.builds(Mark, st.integers(1, 2**32 - 1), st.none() | st.integers(0, 63))
-        | st.builds(Mark, st.none(), st.integers(0, 63))
-    )
+def windows(draw: st.DrawFn, name: str, estates: tuple[Estate, ...], whole: Mark) -> Window:
+    """Windows of one world mark with all or a part of `whole`: policy refuses marks in conflict."""
+    parts = [None, whole, replace(whole, dscp=None), replace(whole, fwmark=None)]
+    mark = draw(st.sampled_from(parts))
     reserve = draw(st.none() | st.builds(Reserve, st.just("wan"), st.sampled_from([0.1, 0.25])))
     guard = draw(st.sampled_from([*(Guard(e.name) for e in estates), None]))
     if mark is None and reserve is None and guard is None:
-        mark = Mark(0x51)
+        mark = whole
     lease = draw(st.sampled_from(["gateway", "until-end"]))
     stage = draw(st.sampled_from([False, False, True])) and guard is not None
     return window(name, mark=mark, reserve=reserve, guard=guard, lease=lease, stage=stage)
@@ -114,16 +112,17 @@ def worlds(draw: st.DrawFn) -> World:
     )
     rows = tuple(draw(ROWS))
     names = draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c"), ()]))
-    activations = tuple(active(draw(windows(name, estates))) for name in names)
+    whole = Mark(draw(st.integers(1, 2**32 - 1)), draw(st.integers(0, 63)))
+    activations = tuple(active(draw(windows(name, estates, whole))) for name in names)
     return World(policy, rows, tables(*rows, front=draw(st.booleans())), activations)
 
 
-def _edges(prefix: Prefix) -> tuple[int, ...]:
+def edges(prefix: Prefix) -> tuple[int, ...]:
     """The first and last address, and the strangers beside them."""
     return prefix.network, prefix.last, max(0, prefix.network - 1), prefix.last + 1
 
 
-def _port_edges(service: Service) -> tuple[int, ...]:
+def port_edges(service: Service) -> tuple[int, ...]:
     if service.first_port is None or service.last_port is None:
         return (0,)
     near = (service.first_port - 1, service.first_port, service.last_port, service.last_port + 1)
@@ -139,14 +138,14 @@ def packets(draw: st.DrawFn, hook: str, world: World) -> Packet:
     of_rows = [row.prefix for row in rows if row.prefix.family == family]
     lifelines = [p for p in world.policy.lifelines if p.family == family]
     strangers = [CORNER[family] + 64, CORNER[family] + 999, CORNER[family] + (1 << 16)]
-    sources = [a for p in (*of_rows, *lifelines) for a in _edges(p)] + strangers
-    targets = [a for p in of_estates * 2 + of_rows for a in _edges(p)] + strangers
+    sources = [a for p in (*of_rows, *lifelines) for a in edges(p)] + strangers
+    targets = [a for p in of_estates * 2 + of_rows for a in edges(p)] + strangers
     services = [s for e in estates for s in e.services * 2]
     services += [s for row in rows for s in row.services]
     asked, other = draw(st.sampled_from(services)), draw(st.sampled_from(services))
     protocol = draw(st.sampled_from([asked.protocol] * 4 + [6, 17, 50, 1]))
     has_ports = protocol in (6, 17, 132)
-    ports = st.sampled_from([*_port_edges(asked) * 2, *_port_edges(other)])
+    ports = st.sampled_from([*port_edges(asked) * 2, *port_edges(other)])
     flags = st.sampled_from([SYN, SYN, SYN, SYN | ACK, ACK, 0, SYN | 0x04])
     return Packet(
         hook=hook,
