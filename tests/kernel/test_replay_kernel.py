@@ -39,9 +39,8 @@ UDP = c.ports(5050, 51820) + bytes(8)
 TCP = {flags: c.tcp(5050, 443, flags) for flags in (c.SYN, c.SYN | c.ACK, c.ACK, c.SYN | 4)}
 
 
-# Of a later fragment. No bytes that look like ports of ours: a kernel whose rules read two aligned
-# bytes takes them for ports (nft_payload_fast_eval asks for no fragment offset), replay does not.
-LATER = bytes(16)
+# Of a later fragment: its content looks like ports of ours, and is not taken for them.
+LATER = UDP
 
 
 def _ext(following: int, size: int = 8) -> bytes:
