@@ -23,6 +23,7 @@ from benchmarks import (
     machine,
     packets,
     punctual,
+    repair,
     replaying,
     running,
 )
@@ -39,6 +40,7 @@ PARTS: dict[str, Part] = {
     "row": changes.measure_rows,
     "windows": changes.measure_windows,
     "punctual": punctual.measure,
+    "repair": repair.measure,
     "daemon": running.measure_daemon,
     "lookup": lookups.measure,
     "replay": replaying.measure,

@@ -1,7 +1,7 @@
 """What was to be reached, and whether it was.
 
 In: figures. Out: a row for each goal. The goals are those of the issues on the main job (2), on the
-packet path at a million prefixes (3) and on what operators look at (6). Pure.
+packet path at a million prefixes (3), on reliability (5) and on what operators look at (6). Pure.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from benchmarks.figures import RATIO, Figure, find
 from benchmarks.loading import IPSET, NFT, what_load
 from benchmarks.lookups import what_lookup
 from benchmarks.packets import OURS, Cell
+from benchmarks.repair import what_repair
 from benchmarks.replaying import what_replay
 from benchmarks.running import what_memory, what_outside, what_start
 
@@ -97,6 +98,10 @@ GOALS: tuple[Goal, ...] = (
          peers=("", "", "")),
     Goal(2, "daemon start with 20 k prefixes to rules in force", what_start(_K), "s", 0.7,
          peers=("", "", "")),
+    *(
+        Goal(5, what_repair(size), what_repair(size), "ms", limit, worst=True, peers=("", "", ""))
+        for size, limit in (("20 k", 500), ("1 M", 5000))
+    ),
     Goal(2, "window opens after its instant, 20 k", "first packet marked, 20 k", "ms", 100,
          worst=True, peers=("", "", "")),
 )  # fmt: skip

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 @dataclass(frozen=True, slots=True)
 class Extent:
     """`sizes` are registries; `rounds` of `packets` for each cost; `repeats` for what is timed;
-    `cell_s` bounds the rounds of one cell."""
+    `cell_s` bounds the rounds of one cell; `flushes` are put right, a fifth of them at a million.
+    """
 
     sizes: tuple[int, ...]
     rounds: int
@@ -22,6 +23,7 @@ class Extent:
     windows: int
     slow_command_s: float
     cell_s: float
+    flushes: int
 
 
 FULL = Extent(
@@ -34,6 +36,7 @@ FULL = Extent(
     windows=5,
     slow_command_s=120,
     cell_s=15,
+    flushes=100,
 )
 QUICK = Extent(
     sizes=(20_000,),
@@ -45,4 +48,5 @@ QUICK = Extent(
     windows=2,
     slow_command_s=10,
     cell_s=10,
+    flushes=16,
 )

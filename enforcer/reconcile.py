@@ -116,7 +116,8 @@ def prepare(
     """The change to what will be wanted, from a kernel read just now; None when there is nothing to
     prepare, or when it takes the ordinary way to say what is wrong.
     """
-    desired, violations = _checked(wanted, _armable(wanted, state), state)
+    front = not _front_can_wait(wanted.tables, state)
+    desired, violations = _checked(wanted, _armable(wanted, state), state, front=front)
     if violations:
         return None
     try:
@@ -176,8 +177,14 @@ def reconcile(
             if spoilt:
                 state = replace(state, ledger=Suspicion(spoilt).trusted(state.ledger))
             active = _armable(wanted, state)
-            desired, violations = _checked(wanted, active, state)
+            front = not _front_can_wait(wanted.tables, state)
+            desired, violations = _checked(wanted, active, state, front=front)
             change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
+            if change is None and not front and not drifted:
+                # After a repair it comes with a later step: who flushed once may do so again, and
+                # must not find us busy with what is no hurry.
+                desired, violations = _checked(wanted, active, state, front=True)
+                change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
             if change is None or (done and _only_arms(change.operations)):
                 # Armed a moment ago; the next step looks again whether a timeout is right.
                 return Outcome(
@@ -232,16 +239,18 @@ def _armable(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
 _FRONT_AT_ONCE = 4000
 
 
-def _at_hand(tables: Tables, state: KernelState) -> Tables:
-    """Without the front filter while it is large and the maps are still to be loaded; it comes in
-    a transaction of its own once they are in force.
+def _front_can_wait(tables: Tables, state: KernelState) -> bool:
+    """Whether the front filter is large and must be loaded as a whole, or be changed as much as
+    maps that are not in force yet: then it comes in a transaction of its own after them.
     """
     if tables.front is None or len(tables.front) <= _FRONT_AT_ONCE:
-        return tables
-    loaded = all(
-        state.ledger.get(RegisteredMap(stage).name) == stage.digest for stage in tables.stages
+        return False
+    held = state.ledger.get(FrontSet(tables.front).name)
+    if held is None or held == tables.front.digest:
+        return held is None
+    return any(
+        state.ledger.get(RegisteredMap(stage).name) != stage.digest for stage in tables.stages
     )
-    return tables if loaded else replace(tables, front=None)
 
 
 def _loaded(tables: Tables, state: KernelState) -> Tables:
@@ -258,10 +267,11 @@ def _loaded(tables: Tables, state: KernelState) -> Tables:
 
 
 def _checked(
-    wanted: Wanted, active: tuple[Activation, ...], state: KernelState
+    wanted: Wanted, active: tuple[Activation, ...], state: KernelState, *, front: bool
 ) -> tuple[Ruleset, tuple[str, ...]]:
     """The compiled ruleset, or the one of no window at all when it would break a promise."""
-    policy, tables = wanted.policy, _at_hand(wanted.tables, state)
+    policy = wanted.policy
+    tables = wanted.tables if front else replace(wanted.tables, front=None)
     if wanted.idle:
         tables = _loaded(tables, state)
     devices, foreign = state.devices, state.foreign_qdiscs

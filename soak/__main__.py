@@ -22,8 +22,8 @@ from soak.run import ROOT, soak
 
 RESULTS = ROOT / "soak" / "results"
 SHORT = Plan(
-    seed=1, kills=20, updates=20, million=0, reloads=5, edges=6, restarts=3, flushes=8, unseen=2,
-    overruns=2, quiet_s=2.0, minutes=1.2,
+    seed=1, kills=20, updates=20, million=0, million_flushes=0, reloads=5, edges=6, restarts=3,
+    flushes=8, unseen=2, overruns=2, quiet_s=2.0, minutes=0.8,
 )  # fmt: skip
 
 

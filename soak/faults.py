@@ -25,8 +25,8 @@ _IDLE_S = 0.05
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How often each fault is done. `edges` are openings and ends of windows, two to a window;
-    `million` updates at `million_rows`; `unseen` flushes while the daemon is dead; `minutes` is
-    when nothing new is begun.
+    `million` updates and `million_flushes` at `million_rows`; `unseen` flushes while the daemon is
+    dead; after `minutes` no more of these is begun, and the edges come.
     """
 
     seed: int
@@ -35,6 +35,7 @@ class Plan:
     kills: int = 1000
     updates: int = 1000
     million: int = 20
+    million_flushes: int = 12
     reloads: int = 100
     edges: int = 100
     restarts: int = 50
@@ -149,9 +150,9 @@ class Breaker:
 
         self._log.did("restart (SIGTERM)", act)
 
-    def flush(self, kind: str) -> None:
+    def flush(self, kind: str, size: str = "20 k") -> None:
         self._gateway.wait_up()
-        self._log.faults.append(self._flusher.flush(kind))
+        self._log.faults.append(self._flusher.flush(kind, size))
 
     def flush_while_dead(self) -> None:
         self._gateway.wait_up()

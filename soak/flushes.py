@@ -17,8 +17,10 @@ from socket import AF_INET, AF_INET6, inet_pton
 from enforcer.errors import KernelError
 from enforcer.kernel.nft import NftKernel
 from enforcer.lab.namespace import Namespace
+from enforcer.ruleset.transaction import KernelState
 from enforcer.ruleset.vocabulary import FRONT, LEDGER_CHAIN, TABLE
 from soak.gateway import SoakError
+from soak.in_force import in_force
 from soak.judge import Fault
 from soak.streams import REGISTERED4, REGISTERED6
 
@@ -32,29 +34,28 @@ _AT_MOST = 4, 11.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What the gateway's kernel holds, without what runs: counters and what is left of timeouts."""
+    """What the gateway's kernel holds; `peers` are the elements of the streams' own peers in the
+    registered maps, `front` is the front filter's listing (empty: there is none).
+    """
 
-    chains: object
-    sets: object
-    ledger: object
-    shapers: object
+    state: KernelState
     peers: object
     front: str
 
 
 class Flusher:
-    """`repairs_s`: kind → seconds from the flush, as the generation tells it, to the repair."""
+    """`repairs_s`: (size, kind) → seconds from the flush's generation to the repair."""
 
     def __init__(self, place: Namespace, draw: Random) -> None:
         self._place, self._draw = place, draw
         self._kernel = NftKernel(place.name)
         self._times: list[float] = []
-        self.repairs_s: dict[str, list[float]] = {}
+        self.repairs_s: dict[tuple[str, str], list[float]] = {}
 
     def close(self) -> None:
         self._kernel.close()
 
-    def flush(self, kind: str) -> Fault:
+    def flush(self, kind: str, size: str) -> Fault:
         """Raises SoakError when it is not repaired."""
         self._pause()
         before = self._settled()
@@ -68,8 +69,8 @@ class Flusher:
             repaired_ns = time.monotonic_ns()
         if nft.returncode:
             raise SoakError(f"nft flush {' '.join(what)}: exit {nft.returncode}")
-        self.repairs_s.setdefault(kind, []).append(repaired_ns / 1e9 - flushed)
-        return Fault(f"foreign flush: {kind}", begin_ns, repaired_ns, foreign=True)
+        self.repairs_s.setdefault((size, kind), []).append(repaired_ns / 1e9 - flushed)
+        return Fault(f"foreign flush: {kind}, {size}", begin_ns, repaired_ns, foreign=True)
 
     def flush_unseen(self, while_dead: Callable[[Callable[[], None]], None]) -> Fault:
         """A registered map, while nobody looks: `while_dead` kills the daemon, calls what it is
@@ -110,7 +111,7 @@ class Flusher:
         deadline = time.monotonic() + PATIENCE_S
         while True:
             try:
-                if self._held(before.front if FRONT not in what else None) == before:
+                if self._repaired(before, what):
                     return
             except KernelError:
                 pass  # it changes as we look
@@ -118,34 +119,42 @@ class Flusher:
                 raise SoakError(f"nft flush {' '.join(what)}: not repaired in {PATIENCE_S:.0f} s")
             time.sleep(_POLL_S)
 
+    def _repaired(self, before: Held, what: tuple[str, ...]) -> bool:
+        state = self._kernel.read()
+        if not in_force(state, before.state) or self._peers(state) != before.peers:
+            return False
+        # Listing it takes a process, so only where it matters. None at all is as good.
+        return FRONT not in what or self._front(state) in ("", before.front)
+
     def _settled(self) -> Held:
         """As the daemon leaves it: the same at two looks."""
         last, deadline = self._held(), time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             time.sleep(0.02)
             now = self._held()
-            if now == last:
+            if in_force(now.state, last.state) and (now.peers, now.front) == (
+                last.peers,
+                last.front,
+            ):
                 return now
             last = now
         raise SoakError("the gateway's kernel does not come to rest")
 
-    def _held(self, front: str | None = None) -> Held:
-        """`front` is taken as it is given: listing it takes a process, so only where it matters."""
+    def _held(self) -> Held:
         state = self._kernel.read()
-        sets = {
-            name: (s.kind, s.size, s.count, len(s.elements) if s.kind == "armed" else s.elements)
-            for name, s in state.sets.items()
-        }
-        peers = {
+        return Held(state, self._peers(state), self._front(state))
+
+    def _peers(self, state: KernelState) -> object:
+        return {
             (name, key): found
-            for name in sets
+            for name in state.sets
             if (match := _MAP.fullmatch(name))
             for key in [_key(int(match[1]), int(match[2]))]
             for found in [self._kernel.elements(name, [key])]
         }
-        if front is None:
-            front = self._listed_front() if FRONT in sets else ""
-        return Held(dict(state.chains), sets, dict(state.ledger), state.shapers, peers, front)
+
+    def _front(self, state: KernelState) -> str:
+        return self._listed_front() if FRONT in state.sets else ""
 
     def _listed_front(self) -> str:
         return subprocess.run(

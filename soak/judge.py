@@ -3,8 +3,9 @@
 Pure. In: the traffic, the spans of the faults, the instants at which a root qdisc was exchanged.
 Out: a row for each fault, and one for what happened at no fault. A loss is the machine's only when
 a packet of the control streams, which meet no rule of ours, was lost within `NEAR_NS` of it; else
-it is ours, unless it lies inside a foreign flush that was not repaired yet, or at an exchange of
-the root qdisc of the link by which it had to leave: both have columns of their own.
+it is ours, unless it lies inside a foreign flush that was not repaired yet. What was lost as we
+exchanged the root qdisc of the link by which it had to leave is ours as well, and told apart
+because its cause is known and bounded (docs/decisions/0016).
 """
 
 from __future__ import annotations
@@ -83,6 +84,25 @@ def judge(traffic: Traffic, faults: Sequence[Fault], exchanges_ns: Sequence[int]
         n = int(np.searchsorted(begins, at_ns, "right")) - 1
         (rows[faults[n].name] if n >= 0 else before).losses["control", MACHINE] += 1
     return [before, *rows.values()]
+
+
+def exchange_losses(traffic: Traffic, exchanges_ns: Sequence[int]) -> list[int]:
+    """How many registered packets were lost at each exchange; messages so close together that their
+    losses cannot be told apart are one.
+    """
+    lost = _merged(s.lost_ns for s in traffic.of("registered") if s.stream.leaves)
+    found: list[int] = []
+    last_ns: int | None = None
+    for at_ns in sorted(exchanges_ns):
+        if last_ns is None or at_ns - last_ns > EXCHANGE_BEFORE_NS + EXCHANGE_AFTER_NS:
+            found.append(0)
+        from_ns = at_ns - EXCHANGE_BEFORE_NS
+        if last_ns is not None:
+            from_ns = max(from_ns, last_ns + EXCHANGE_AFTER_NS + 1)
+        begin, end = np.searchsorted(lost, (from_ns, at_ns + EXCHANGE_AFTER_NS + 1))
+        found[-1] += max(0, int(end - begin))
+        last_ns = at_ns
+    return found
 
 
 def _add_span(row: Row, traffic: Traffic, begin_ns: int, end_ns: int) -> None:

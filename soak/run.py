@@ -24,9 +24,9 @@ from enforcer import __version__
 from enforcer.clock import SystemClock
 from soak.exchanges import Exchanges
 from soak.faults import Breaker, FaultLog, Plan
-from soak.flushes import Flusher
+from soak.flushes import KINDS, Flusher
 from soak.gateway import Gateway, SoakError
-from soak.judge import judge, overruns_ms
+from soak.judge import exchange_losses, judge, overruns_ms
 from soak.registries import Registries
 from soak.report import Result
 from soak.streams import Traffic
@@ -100,12 +100,13 @@ def soak(plan: Plan, say: Say) -> Result:
     return Result(
         facts,
         judge(sent, course.log.faults, exchanges.at_ns),
+        exchange_losses(sent, exchanges.at_ns),
         course.flusher.repairs_s,
         late.get("dead", ()),
         late.get("alive", ()),
         gateway.starts_s,
         course.problems,
-        [*course.notes, f"{len(exchanges.at_ns):,} messages of root qdiscs that came or went"],
+        course.notes,
     )
 
 
@@ -154,12 +155,10 @@ class _Course:
         gateway.wait_up()
         gateway.write_windows([])
         log.did("window withdrawn", gateway.reload)
-        if plan.edges and not self._late("the edges"):
+        if plan.edges:
             self._say("edges of windows", 0, plan.edges)
             self.edges = edges(gateway, log, self._draw, plan.edges)
         for n in range(plan.overruns):
-            if self._late(f"{plan.overruns - n} ends with the daemon dead"):
-                break
             self.overruns.append(overrun(gateway, log, self._draw, n))
             self._say("ends with the daemon dead", n + 1, plan.overruns)
 
@@ -171,6 +170,11 @@ class _Course:
                 break
             self._breaker.update(size)
             self._say(f"updates at {size}", n + 1, plan.million)
+        for n in range(plan.million_flushes):
+            if self._late(f"{plan.million_flushes - n} flushes at {size}"):
+                break
+            self._breaker.flush(KINDS[n % len(KINDS)], size)
+            self._say(f"flushes at {size}", n + 1, plan.million_flushes)
         self._breaker.grow(self._small)
 
     def _late(self, left_out: str) -> bool:

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 from enforcer.errors import KernelError
@@ -57,7 +58,8 @@ _UP = 1
 # Port ids above this are not process ids: the kernel gives them to a process's second socket.
 _LAST_PID = 1 << 22
 _GENERATIONS = 1 << 32
-_SETS = {n.Msg.NEW_SET, n.Msg.DEL_SET, n.Msg.NEW_ELEMENT, n.Msg.DEL_ELEMENT}
+_ELEMENTS = {n.Msg.NEW_ELEMENT, n.Msg.DEL_ELEMENT}
+_SETS = {n.Msg.NEW_SET, n.Msg.DEL_SET} | _ELEMENTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,9 @@ class Monitor:
         # Of our table, in the transaction whose end has not been read yet.
         self._touched: set[str] = set()
         self._sets: set[str] = set()
+        # Kind and beginning of the last element event: of a set that is flushed come thousands that
+        # begin alike and tell nothing new.
+        self._told: tuple[int, bytes] | None = None
         self._own: deque[int] = deque(maxlen=256)
         # The last generation that was told of, or is known to be ours; None: none yet.
         self._heard: int | None = None
@@ -199,18 +204,30 @@ class Monitor:
                 self._overflow(events)
 
     def _overflow(self, events: list[KernelEvent], why: str = "events were lost") -> None:
-        self._touched.clear()
-        self._sets.clear()
+        self._forget()
         self._heard = None
         events.append(KernelEvent("overflow", why))
+
+    def _forget(self) -> None:
+        self._touched.clear()
+        self._sets.clear()
+        self._told = None
 
     def _ruleset_event(self, reply: Reply) -> list[KernelEvent]:
         kind = reply.nft_kind
         if kind != n.Msg.NEW_GENERATION:
+            if (
+                self._told
+                and kind == self._told[0]
+                and reply.body[: len(self._told[1])] == self._told[1]
+            ):
+                return []
             if kind >= 0 and _is_ours(reply):
                 self._touched.add(_kind_name(kind))
                 if kind in _SETS:
                     self._sets.add(string(attributes(reply.body[4:])[2]))
+                if kind in _ELEMENTS and (beginning := _beginning(reply)):
+                    self._told = kind, beginning
             return []
         generation, pid, program = decode.generation(decode.body(reply))
         events = []
@@ -218,8 +235,7 @@ class Monitor:
             events.append(KernelEvent("overflow", "a transaction was not told of"))
         self._advance(generation)
         touched, sets = " ".join(sorted(self._touched)), frozenset(self._sets)
-        self._touched.clear()
-        self._sets.clear()
+        self._forget()
         about: Literal["ours", "ruleset"] = "ours" if touched else "ruleset"
         by_us = generation in self._own
         events.append(KernelEvent(about, touched, generation, pid, program, sets, by_us=by_us))
@@ -265,6 +281,14 @@ def _is_ours(reply: Reply) -> bool:
     # Attribute 1, and the first to come, names the table in every kind of message.
     first = next(each_attribute(reply.body[4:]), None)
     return first is not None and first[0] == 1 and string(first[1]) == TABLE
+
+
+def _beginning(reply: Reply) -> bytes | None:
+    """An event of elements up to its second attribute: table and set come first, in this order."""
+    first = list(islice(each_attribute(reply.body[4:]), 2))
+    if [number for number, _ in first] != [1, 2]:
+        return None
+    return bytes(reply.body[: 4 + sum(4 + len(value) + 3 & ~3 for _, value in first)])
 
 
 def _kind_name(kind: int) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
-from daemon_worlds import HEADER, INSIDE, World
+from daemon_worlds import HEADER, INSIDE, OPENS, World
 
 from enforcer import reconcile as module
+from enforcer.drift import Suspicion
 from enforcer.errors import PromiseError
+from enforcer.kernel.fake_table import FakeTable
 from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import FRONT
@@ -73,19 +77,94 @@ def test_a_ruleset_that_breaks_a_promise_is_never_committed_and_everything_is_di
     assert world.daemon.snapshot().armed == ()
 
 
-def test_a_large_front_filter_comes_once_the_maps_are_in_force() -> None:
+def scattered() -> World:
+    """A registry of so many /16s that its front filter is a large one."""
     world = World()
     blocks = [f"R-{i},{20 + i // 250}.{i % 250}.7.0/24,freelancer,,,\n" for i in range(5000)]
     world.registry = HEADER + "".join(blocks)
     world.start()
-    world.step_at(INSIDE)
-    assert world.armed() == {"ddos"}
-    loads = [
+    return world
+
+
+def loads(world: World) -> list[list[str]]:
+    """What each transaction loaded."""
+    return [
         [op.target.name for op in tx.operations if isinstance(op, t.Load)]
         for tx in world.kernel.transactions
     ]
-    assert FRONT not in loads[0]
-    assert loads[1] == [FRONT]
-    assert len(loads) == 2
+
+
+def test_a_large_front_filter_comes_once_the_maps_are_in_force() -> None:
+    world = scattered()
+    world.step_at(INSIDE)
+    assert world.armed() == {"ddos"}
+    assert FRONT not in loads(world)[0]
+    assert loads(world)[1] == [FRONT]
+    assert len(loads(world)) == 2
     world.step_at(INSIDE)
     assert world.outcome.result == "unchanged"
+
+
+def test_after_a_flush_a_large_front_filter_comes_with_a_later_step() -> None:
+    world = scattered()
+    world.step_at(INSIDE)
+    for _ in range(2):
+        world.kernel.flush()
+        world.step_at(INSIDE)
+        assert world.outcome.drift == {"table"}
+        assert world.armed() == {"ddos"}
+        assert FRONT not in world.kernel.read().ledger
+    world.step_at(INSIDE)
+    assert (world.outcome.result, world.outcome.drift) == ("changed", frozenset())
+    assert FRONT in world.kernel.read().ledger
+    world.step_at(INSIDE)
+    assert world.outcome.result == "unchanged"
+
+
+def test_a_repair_does_not_wait_for_a_large_front_filter_that_is_still_to_come() -> None:
+    world = scattered()
+    world.step_at(INSIDE)
+    world.kernel.flush()
+    world.step_at(INSIDE)
+    before = world.kernel.read()
+
+    def flush_a_chain(table: FakeTable | None) -> None:
+        assert table is not None
+        table.rules["guard.ddos"] = ()
+
+    world.kernel.edit(flush_a_chain)
+    done = len(world.kernel.transactions)
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"rules"}
+    assert loads(world)[done:] == [[]]
+    assert world.kernel.read().chains == before.chains
+
+
+def test_an_opening_does_not_wait_for_a_large_front_filter_that_is_still_to_come() -> None:
+    world = scattered()
+    world.step_at(OPENS - timedelta(seconds=20))
+    world.kernel.flush()
+    world.step_at(OPENS - timedelta(seconds=1))
+    assert (world.armed(), FRONT in world.kernel.read().ledger) == (set(), False)
+    done = len(world.kernel.transactions)
+    world.step_at(OPENS)
+    assert world.armed() == {"ddos"}
+    assert [FRONT in each for each in loads(world)[done:]] == [False, True]
+
+
+def test_a_map_that_was_emptied_is_put_right_and_the_front_filter_stays() -> None:
+    world = scattered()
+    world.step_at(INSIDE)
+    before = world.kernel.read()
+    name = next(n for n, held in before.sets.items() if held.kind == "registered")
+
+    def flush_a_map(table: FakeTable | None) -> None:
+        assert table is not None
+        table.sets[name].elements.clear()
+
+    world.kernel.edit(flush_a_map)
+    world.daemon.distrust(Suspicion(frozenset({name})))
+    done = len(world.kernel.transactions)
+    world.step_at(INSIDE)
+    assert loads(world)[done:] == [[name]]
+    assert replace(world.kernel.read(), generation=0) == replace(before, generation=0)

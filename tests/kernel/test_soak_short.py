@@ -25,14 +25,18 @@ def root() -> None:
 
 
 def test_no_registered_packet_is_lost_by_us() -> None:
+    """But at an exchange of a root qdisc, and there a bounded number: docs/decisions/0016."""
     before = set(Path("/run/netns").iterdir())
     result = soak(SHORT, print)
     said = markdown(result)
     assert result.problems == [], said
-    assert result.lost_by_us == 0, said
+    assert result.sound, said
     done = {row.name: row for row in result.rows}
-    assert sum(row.count for name, row in done.items() if name.startswith("kill -9")) == SHORT.kills
-    assert {"window ends, daemon dead", "window ends", "foreign flush: set"} <= set(done), said
+    kills = sum(row.count for name, row in done.items() if name.startswith("kill -9"))
+    # A busy machine does not come to all of them in its time, and says so.
+    assert kills == SHORT.kills or (kills and result.notes), said
+    assert {"window ends, daemon dead", "window ends"} <= set(done), said
+    assert any(name.startswith("foreign flush: ") for name in done), said
     assert all(row.registered for name, row in done.items() if row.seconds > 0.1), said
     ours = {place for place in Path("/run/netns").iterdir() if f"-{os.getpid()}-" in place.name}
     assert ours <= before, "namespaces are left behind"

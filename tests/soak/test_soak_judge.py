@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from soak.judge import EXCHANGE, FLUSH, MACHINE, NOTHING, OURS, Fault, judge, overruns_ms, quantile
-from soak.report import Result, markdown
+from soak.judge import (
+    EXCHANGE,
+    FLUSH,
+    MACHINE,
+    NOTHING,
+    OURS,
+    Fault,
+    exchange_losses,
+    judge,
+    overruns_ms,
+    quantile,
+)
+from soak.report import MOST_AT_AN_EXCHANGE, Result, markdown
 from soak.streams import STREAMS, Sent, Stream, Traffic
 
 MS = 1_000_000
@@ -62,11 +73,27 @@ def test_only_what_the_control_lost_too_is_the_machines() -> None:
     }
 
 
-def test_an_exchange_excuses_only_what_leaves_by_that_link_and_only_then() -> None:
+def test_an_exchange_explains_only_what_leaves_by_that_link_and_only_then() -> None:
     lost = {GUARDED: [1500], RESERVED: [1249, 1250, 1550, 1551], OTHER_OUT: [1500]}
     assert whose(lost, (1500,)) == {
         "kill": {("registered", OURS): 3, ("registered", EXCHANGE): 2, ("other", EXCHANGE): 1}
     }
+
+
+def test_what_is_lost_at_an_exchange_is_ours_and_bounded() -> None:
+    def result(most: int) -> Result:
+        sent = traffic({RESERVED: [1490, 1510, *range(3000, 3000 + most)], GUARDED: []})
+        exchanges = [1500 * MS, 1501 * MS, 2200 * MS, 3100 * MS]
+        losses = exchange_losses(sent, exchanges)
+        assert losses == [2, 0, most]
+        return Result({}, judge(sent, [KILL], exchanges), losses)
+
+    few, many = result(MOST_AT_AN_EXCHANGE), result(MOST_AT_AN_EXCHANGE + 1)
+    assert (few.lost_by_us, few.lost_for_no_known_cause) == (MOST_AT_AN_EXCHANGE + 2, 0)
+    assert few.sound
+    assert not many.sound
+    assert "**62 of 30,000 registered packets lost by us, 62 of them at 3 exch" in markdown(few)
+    assert "| kill | 1 | 4 | 24,000 | 62 | 62 | 0 | 0 | 0 | 0 |" in markdown(few)
 
 
 def test_every_registered_packet_sent_is_in_one_row() -> None:
@@ -96,5 +123,5 @@ def test_one_lost_by_us_or_one_problem_is_not_sound() -> None:
     assert not Result({}, quiet, problems=["it ended"]).sound
     lossy = Result({}, judge(traffic({GUARDED: [1500]}), [KILL], []))
     assert not lossy.sound
-    assert "**1 of 30,000 registered packets lost by us" in markdown(lossy)
+    assert "**1 of 30,000 registered packets lost by us, 0 of them at 0 exc" in markdown(lossy)
     assert "| kill | 1 | 4 | 24,000 | 1 | 0 | 0 | 0 | 0 | 0 |" in markdown(lossy)
