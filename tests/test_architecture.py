@@ -56,6 +56,7 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 TESTED_BY: dict[str, str] = {
     "clockd": "daemon/test_synchronised.py",
     "cli.close": "cli/test_cli_declare.py",
+    "cli.completion": "kernel/test_shells.py",
     "cli.confirm": "cli/test_cli_declare.py",
     "cli.deciding": "cli/test_cli_declare.py",
     "cli.declaring": "cli/test_cli_declare.py",

@@ -53,7 +53,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--declared-by", metavar="TEXT", help="who answers for it (default: you)")
     parser.add_argument("--id", metavar="ID", help="the window's id (default: by its opening)")
     parser.add_argument("--stage", action="store_true", help="guard counts and holds back nothing")
-    parser.add_argument("--lease", choices=("gateway", "until-end"), default="gateway")
+    parser.add_argument(
+        "--lease",
+        choices=("gateway", "until-end"),
+        default="gateway",
+        help="until-end: stay armed to the end even when the daemon is gone (default gateway)",
+    )
     parser.add_argument(
         "--confirm-within",
         type=span,

@@ -39,6 +39,7 @@ VERBS = {
     "audit": "check that the record of what was done is whole",
     "doctor": "look whether this gateway can do it, and what stands in the way",
     "init": "write a commented configuration to begin from",
+    "completion": "print the completion script of a shell",
     "schema": "print the JSON schema of the configuration, for editors",
     "lab": "show the whole product at work on real packets, in namespaces of its own",
 }
@@ -69,12 +70,17 @@ class _VerbParser(_Parser):
         self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
     ) -> tuple[argparse.Namespace, list[str]]:
         if self.verb is not None:
-            _module(self.verb).add_arguments(self)
+            verb_module(self.verb).add_arguments(self)
             self.verb = None
         return super().parse_known_args(args, namespace)
 
 
-def _module(verb: str) -> Any:
+def formats_of(verb: str) -> tuple[str, ...]:
+    """What `--format` may say of a verb."""
+    return tuple(getattr(verb_module(verb), "FORMATS", FORMATS[:2]))
+
+
+def verb_module(verb: str) -> Any:
     return importlib.import_module(f"enforcer.cli.{verb}")
 
 
@@ -105,7 +111,8 @@ def _globals(parser: argparse.ArgumentParser, *, defaults: bool) -> None:
     )
 
 
-def _parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
+    """Each verb's own arguments are added when it is the one that is asked for."""
     parser = _Parser(
         prog="enforcer",
         description="Keeps registered VPN traffic flowing while the network is disrupted.",
@@ -126,12 +133,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; its exit code. Raises SystemExit for `--help` and wrong usage."""
-    parser = _parser()
+    parser = build_parser()
     args = parser.parse_args(argv)
-    if args.format not in getattr(_module(args.verb), "FORMATS", FORMATS[:2]):
+    if args.format not in formats_of(args.verb):
         parser.error(f"argument --format: {args.verb} has no form {args.format}")
     try:
-        code = int(_module(args.verb).run(args))
+        code = int(verb_module(args.verb).run(args))
         # What is still in the buffer may meet a closed pipe or a full disk: here, not at exit.
         sys.stdout.flush()
     except PolicyError as error:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="form of the log lines"
+        "--log-format",
+        choices=("text", "json"),
+        help="form of the log lines (default: that of --format)",
     )
 
 
@@ -30,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
     from enforcer import log
     from enforcer.signals import Signals
 
-    log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
+    log.configure(args.log_format or args.format, journal="JOURNAL_STREAM" in os.environ)
     signals = Signals()
     try:
         with ExitStack() as opened:
