@@ -330,6 +330,10 @@ class Daemon:
             contested=self.standing_down is not None,
             registry=self._config.registry,
             tables=self._tables,
+            stepped_at=self._stepped_at,
+            ends=tuple(
+                (a.id, a.ends_at) for a in self.active(self._stepped_at) if a.id in last.armed
+            ),
         )
 
     def _not_reserved(self) -> str | None:

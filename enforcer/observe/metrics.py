@@ -78,6 +78,7 @@ class _AtScrape(Collector):
         yield from _configuration(snapshot)
         yield from _registry(snapshot)
         yield from _windows(snapshot)
+        yield from _devices(snapshot)
         yield from self._traffic()
         yield _counter("drift_repairs", "Times the kernel had drifted and was put right",
                        [((), snapshot.drift_repairs)])  # fmt: skip
@@ -189,4 +190,42 @@ def _windows(s: Snapshot) -> Iterator[Metric]:
         "When a window next opens or closes",
         [((window,), edge.timestamp()) for window, edge in s.edges],
         ("window",),
+    )
+    yield _gauge(
+        "window_end_timestamp_seconds",
+        "When an armed window ends",
+        [((window,), end.timestamp()) for window, end in s.ends],
+        ("window",),
+    )
+    # Always there, so that the last value known tells of a daemon that is gone.
+    yield _gauge(
+        "armed_until_timestamp_seconds",
+        "When the last of the armed windows ends; 0 while none is armed",
+        [((), max((end.timestamp() for _, end in s.ends), default=0))],
+    )
+    yield _gauge(
+        "windows_waiting",
+        "Windows that are due and not armed, because nothing new may be",
+        [((), len(s.waiting_for_clock))],
+    )
+    yield _gauge(
+        "last_step_timestamp_seconds",
+        "When the daemon last compared what is wanted with the kernel",
+        [((), s.stepped_at.timestamp())] if s.stepped_at else [],
+    )
+
+
+def _devices(s: Snapshot) -> Iterator[Metric]:
+    gone = set(s.missing_devices)
+    yield _gauge(
+        "uplink_present",
+        "1 while the interface of an uplink is there",
+        [((device,), int(device not in gone)) for device in s.policy.gateway.uplinks],
+        ("uplink",),
+    )
+    yield _gauge(
+        "link_present",
+        "1 while the interface of a link is there",
+        [((link.name,), int(link.device not in gone)) for link in s.policy.links],
+        ("link",),
     )

@@ -43,7 +43,7 @@ class Snapshot:
     """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
     changing our table. `registry` and `tables` are those in force, for whoever asks about one
-    address.
+    address. `ends`: when each armed window ends. `stepped_at`: the instant of the last step.
     """
 
     policy: Policy
@@ -67,6 +67,8 @@ class Snapshot:
     last_good: Kept = Kept()
     registry: Registry | None = None
     tables: Tables | None = None
+    stepped_at: datetime | None = None
+    ends: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def feeds(self) -> tuple[tuple[str, datetime], ...]:

@@ -253,7 +253,7 @@ def test_what_an_operator_wrote_is_text_and_a_mistake_is_told_in_full(
     browser.open(URL)
     fine(browser)
     told = browser.run("document.body.innerText")
-    assert "The last reload was refused; what was in force before stays." in told
+    assert "What the files hold is refused; what was accepted before stays in force." in told
     assert browser.run("document.querySelector('#reload ~ pre').textContent") == refused
     assert len(refused.splitlines()) > 3
     (gateway.folder / "windows.d" / "bad.yaml").unlink()

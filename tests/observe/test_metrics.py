@@ -14,7 +14,7 @@ from enforcer import __version__
 from enforcer.errors import KernelError
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
-from enforcer.policy.model import Gateway, Once, Policy, RegistrySpec, Window
+from enforcer.policy.model import Gateway, Link, Once, Policy, RegistrySpec, Window
 from enforcer.ruleset.measures import CounterName
 
 LOADED = datetime(2026, 12, 1, 6, tzinfo=UTC)
@@ -30,6 +30,7 @@ SNAPSHOT = Snapshot(
         Gateway("edge-1", ("wan0",)),
         ("software-house", "freelancer"),
         RegistrySpec(("registry.csv",)),
+        links=(Link("wan", "wan0", 10**9),),
         windows=(window("ddos"), window("exam")),
     ),
     config_error=None,
@@ -47,6 +48,8 @@ SNAPSHOT = Snapshot(
     problem=None,
     missing_devices=(),
     drift_kinds=(("table", 2), ("rules", 0)),
+    stepped_at=OPENS,
+    ends=(("ddos", CLOSES),),
 )
 TOTALS = {
     CounterName("guard", "ddos", "held_back", 4, "unregistered"): (7, 700),
@@ -66,6 +69,12 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_last_good_timestamp_seconds": set(),
     "enforcer_window_active": {"window"},
     "enforcer_window_next_transition_timestamp_seconds": {"window"},
+    "enforcer_window_end_timestamp_seconds": {"window"},
+    "enforcer_armed_until_timestamp_seconds": set(),
+    "enforcer_windows_waiting": set(),
+    "enforcer_last_step_timestamp_seconds": set(),
+    "enforcer_uplink_present": {"uplink"},
+    "enforcer_link_present": {"link"},
     "enforcer_packets_total": {"window", "measure", "verdict", "family", "category"},
     "enforcer_bytes_total": {"window", "measure", "verdict", "family", "category"},
     "enforcer_apply_duration_seconds_bucket": {"le"},
@@ -138,3 +147,28 @@ def test_each_window_tells_its_own_next_edge(name: str) -> None:
     edge = dict(SNAPSHOT.edges)[name].timestamp()
     assert told[f'enforcer_window_next_transition_timestamp_seconds{{window="{name}"}}'] == edge
     assert told[f'enforcer_window_active{{window="{name}"}}'] == (name == "ddos")
+
+
+def test_devices_that_are_away_are_zero() -> None:
+    gateway = Gateway("edge-1", ("wan0", "wan1"))
+    links = (Link("wan", "wan1", 10**9), Link("lan", "lan0", 10**9))
+    policy = replace(SNAPSHOT.policy, gateway=gateway, links=links)
+    away = replace(SNAPSHOT, policy=policy, missing_devices=("wan1",))
+    told = values(scrape(Metrics(lambda: away, dict)))
+    assert {key: value for key, value in told.items() if "_present" in key} == {
+        'enforcer_uplink_present{uplink="wan0"}': 1,
+        'enforcer_uplink_present{uplink="wan1"}': 0,
+        'enforcer_link_present{link="wan"}': 0,
+        'enforcer_link_present{link="lan"}': 1,
+    }
+
+
+def test_until_when_is_told_also_when_nothing_is_armed() -> None:
+    later = CLOSES + timedelta(hours=1)
+    both = replace(SNAPSHOT, ends=(("ddos", CLOSES), ("exam", later)))
+    none = replace(SNAPSHOT, armed=(), ends=())
+    name = "enforcer_armed_until_timestamp_seconds"
+    assert values(scrape(Metrics(lambda: both, dict)))[name] == later.timestamp()
+    told = values(scrape(Metrics(lambda: none, dict)))
+    assert told[name] == 0
+    assert not [key for key in told if key.startswith("enforcer_window_end_")]

@@ -110,7 +110,7 @@ def test_everything_that_is_wrong_comes_first_and_in_full() -> None:
         "What is wanted is not all in force",
         "Due, and not armed",
         "Interfaces that are not there",
-        "The last reload was refused; what was in force before stays",
+        "What the files hold is refused; what was accepted before stays in force",
     ]
     assert document.one("pre").children == [error]
     health = part(document, "health").text

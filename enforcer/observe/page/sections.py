@@ -67,7 +67,7 @@ def verdict(look: Look) -> Html:
         ))  # fmt: skip
     if s.config_error is not None:
         below = join("The mistake is ", el("a", "below", href="#reload"), ".")
-        title = "The last reload was refused; what was in force before stays."
+        title = "What the files hold is refused; what was accepted before stays in force."
         found.append(tell("warn", title, below))
     if not s.clock_synchronised and not s.waiting_for_clock:
         needed = s.policy.gateway.require_synchronised_clock
