@@ -12,7 +12,7 @@ import errno
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -36,6 +36,8 @@ VERBS = {
     "close": "end an armed window early, or cancel its next occurrence",
     "reload": "have the daemon read its files anew, and say what it made of them",
     "disarm": "end every armed window at once, with or without the daemon",
+    "registry": "read, check, compare and write registry files of other forms",
+    "export": "write the registered set in the language of a router",
     "audit": "check that the record of what was done is whole",
     "doctor": "look whether this gateway can do it, and what stands in the way",
     "init": "write a commented configuration to begin from",
@@ -129,6 +131,18 @@ def build_parser() -> argparse.ArgumentParser:
         _globals(sub, defaults=False)
         sub.verb = name
     return parser
+
+
+def subverbs(
+    parser: argparse.ArgumentParser, acts: Mapping[str, str]
+) -> dict[str, argparse.ArgumentParser]:
+    """A parser for each act of a verb (`args.act`), with the global options."""
+    made = parser.add_subparsers(dest="act", metavar="ACT", required=True, parser_class=_Parser)
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, text in acts.items():
+        found[name] = made.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+        _globals(found[name], defaults=False)
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -63,7 +63,7 @@ def _row(
         out.add(
             line,
             (
-                loose.plain_text(texts["id"]) or id_prefix + prefix,
+                texts["id"] or id_prefix + prefix,
                 prefix,
                 loose.category(texts["category"], known) or category or "",
                 loose.day(texts["valid_from"]),

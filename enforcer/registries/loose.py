@@ -25,15 +25,17 @@ _SLASHED_DAY = re.compile(r"([0-9]{4})[/.]([0-9]{1,2})[/.]([0-9]{1,2})")
 _MIDNIGHT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]00:00(:00(\.0+)?)?Z?")
 # What needs nothing done to it: nearly all, and there may be a million.
 _PLAIN_PREFIX = re.compile(r"[0-9A-Fa-f:.]+/[0-9]{1,3}", re.ASCII)
+_LINE_ENDS = re.compile(r"[\t\r\n]+")
+_ENDS = " \u00a0" + "".join(map(chr, _UNSEEN))
 _KEPT = 4096
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 
-def plain_text(text: str) -> str:
-    """One line, single spaces, nothing unseen."""
+def name(text: str) -> str:
+    """An id: on one line, nothing unseen at its ends. Inside, Persian needs its joiners."""
     if text.isalnum() or (text.isascii() and text.isprintable() and " " not in text):
         return text
-    return " ".join(text.translate(_UNSEEN).split())
+    return _LINE_ENDS.sub(" ", text).strip(_ENDS)
 
 
 def prefixes(text: str, notes: Notes, line: int) -> list[str]:
@@ -104,7 +106,7 @@ def services(text: str) -> str:
 @lru_cache(_KEPT)
 def category(text: str, known: tuple[str, ...] | None) -> str:
     """The declared category that is meant; `Call Centre` is `call-centre`."""
-    clean = plain_text(text)
+    clean = " ".join(text.translate(_UNSEEN).split())
     if known is not None and clean in known:
         return clean
     dashed = re.sub(r"[ _]+", "-", clean.casefold())

@@ -122,17 +122,20 @@ def _need_category(name: str, what: str, categories: Sequence[str] | None, asked
 def _plain(name: str, data: bytes, categories: Sequence[str] | None, asked: Asked) -> Reading:
     category = _need_category(name, "a plain list", categories, asked)
     registry = parse_registry(name, data, (category,))
-    if categories is not None and len(categories) > 1:
-        number = np.uint16(list(categories).index(category))
-        v4, v6 = (
-            replace(part, category=np.full(len(part), number))
-            for part in (registry.v4, registry.v6)
-        )
-        registry = replace(registry, categories=tuple(categories), v4=v4, v6=v6)
+    registry = with_categories(registry, categories or (category,))
     notes = Notes()
     if b"#" in data:
         notes.add("comments, dropped")
     return Reading(_with_ids(registry, asked.id_prefix), "plain", notes.all())
+
+
+def with_categories(registry: Registry, names: Sequence[str]) -> Registry:
+    """The same rows under another list of categories, which holds all of theirs."""
+    if registry.categories == tuple(names):
+        return registry
+    numbers = np.array([list(names).index(name) for name in registry.categories], np.uint16)
+    v4, v6 = (replace(part, category=numbers[part.category]) for part in (registry.v4, registry.v6))
+    return replace(registry, categories=tuple(names), v4=v4, v6=v6)
 
 
 def _with_ids(registry: Registry, id_prefix: str) -> Registry:

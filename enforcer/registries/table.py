@@ -90,7 +90,7 @@ def read_table(
             loose.services(values.get("services", "")),
         )
         for prefix in prefixes:
-            name = loose.plain_text(values.get("id", ""))
+            name = loose.name(values.get("id", ""))
             if "id" not in columns:
                 name = id_prefix + prefix
             out.add(number, (name, prefix, *rest))

@@ -21,7 +21,7 @@ MOST_UNPACKED = 1024 * 1024**2
 _MOST_CELLS = 16_000_000
 _MOST_STRINGS = 8_000_000
 _MOST_MERGES = 100_000
-_LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
+LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
 # What is longer is no field of a registration; the message quotes its beginning.
 _LONGEST_TEXT = 4096
 
@@ -207,7 +207,7 @@ def _reference(text: str) -> tuple[int, int] | None:
     if found is None:
         return None
     row, column = int(found[2]), column_number(found[1])
-    return (row, column) if row <= _LAST_ROW and column <= _LAST_COLUMN else None
+    return (row, column) if row <= LAST_ROW and column <= _LAST_COLUMN else None
 
 
 class _Text:
@@ -285,7 +285,7 @@ class _SheetReader:
     def _begin_row(self, attributes: dict[str, str]) -> None:
         before = self._row
         self._row = _whole(attributes.get("r", ""), before + 1)
-        if not before < self._row <= _LAST_ROW:
+        if not before < self._row <= LAST_ROW:
             raise SheetError("has rows out of order; save it anew with a spreadsheet program")
         if attributes.get("hidden") in ("1", "true"):
             self.sheet.hidden += 1

@@ -30,6 +30,8 @@ ARGUMENTS = {
     "reload": "",
     "disarm": "",
     "audit": "verify",
+    "registry": "lint",
+    "export": "bird",
     "doctor": "--no-trial",
     "init": "new",
     "completion": "bash",

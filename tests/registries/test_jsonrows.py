@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.registries.jsonrows import JsonError, JsonRows
@@ -22,6 +22,7 @@ def entries(text: str) -> list[tuple[int, Any]]:
     return list(JsonRows(text, ("rows",)))
 
 
+@settings(deadline=None)
 @given(st.lists(ANY), st.sampled_from([None, 0, 2]))
 def test_a_list_is_read_as_json_reads_it(values: list[Any], indent: int | None) -> None:
     text = json.dumps(values, indent=indent)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from enforcer.policy.prefix import BITS, Family, Prefix
 from enforcer.registries.ranges import cover, parse_range, with_netmask
 
 
+@settings(deadline=None)
 @given(st.sampled_from([4, 6]), st.data())
 def test_a_cover_holds_just_the_range_and_nothing_fewer_would(
     family: Family, data: st.DataObject
@@ -32,6 +33,7 @@ def test_a_cover_holds_just_the_range_and_nothing_fewer_would(
     assert len(found) <= 2 * BITS[family]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.integers(1, 2**20))
 def test_the_cover_of_a_count_of_hosts_counts_as_many(first: int, count: int) -> None:
     end = min(first + count, 2**32) - 1
