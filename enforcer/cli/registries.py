@@ -7,9 +7,9 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
-from enforcer.cli.main import DEFAULT_CONFIG
+from enforcer.cli.main import DEFAULT_CONFIG, EXIT_FAILED
 from enforcer.cli.progress import Progress
 from enforcer.errors import PolicyError, Problem
 
@@ -125,14 +125,18 @@ def read_all(args: argparse.Namespace) -> tuple[Registry, list[Reading]]:
 
 
 def require_writable(output: Path, force: bool) -> None:
-    """Before the work is done. Raises PolicyError."""
+    """Before the work is done. Raises SystemExit with what to do instead."""
     if output != STDOUT and not force and os.path.lexists(output):
-        fact = "is there already; write to another file, or over it with --force"
-        raise PolicyError([Problem(str(output), 0, 0, "", fact)])
+        _fail(output, "is there already; write to another file, or over it with --force")
+
+
+def _fail(output: Path, why: str) -> NoReturn:
+    print(f"enforcer: {output}: {why}", file=sys.stderr)
+    raise SystemExit(EXIT_FAILED)
 
 
 def write(output: Path, pieces: Iterable[bytes]) -> None:
-    """The whole file or none of it; `-` is standard output. Raises PolicyError."""
+    """The whole file or none of it; `-` is standard output. Raises SystemExit when it cannot."""
     from enforcer.disk import write_synced
 
     if output == STDOUT:
@@ -144,8 +148,7 @@ def write(output: Path, pieces: Iterable[bytes]) -> None:
     try:
         write_synced(output, pieces)
     except OSError as error:
-        fact = f"cannot be written: {error.strerror or error}; check the folder and its disk"
-        raise PolicyError([Problem(str(output), 0, 0, "", fact)]) from error
+        _fail(output, f"cannot be written: {error.strerror or error}; check the folder, its disk")
 
 
 def say(output: Path, lines: Iterable[str]) -> None:

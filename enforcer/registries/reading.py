@@ -30,6 +30,8 @@ FORMS: tuple[Form, ...] = get_args(Form)
 _Known = tuple[str, ...] | None
 _BOM = b"\xef\xbb\xbf"
 _HEAD = 1 << 16
+# As many as a configuration declares.
+_MOST_CATEGORIES = 256
 # Named in messages where a file names no category at all.
 _NO_CATEGORY = ("customers",)
 
@@ -93,7 +95,8 @@ def read_registry(
         fact = f"category {shown(asked.category)} is not declared"
         raise _refused(name, f"{fact}; {remedy}, or declare it")
     if form == "csv":
-        registry = parse_registry(name, data, categories or categories_of(data) or _NO_CATEGORY)
+        known = categories if categories is not None else _named_in(name, categories_of(data))
+        registry = parse_registry(name, data, known)
         return Reading(_with_ids(registry, asked.id_prefix), form)
     if form == "plain":
         return _plain(name, data, categories, asked)
@@ -103,8 +106,16 @@ def read_registry(
     if out.is_empty:
         remedy = "choose other records" if form == "delegated" else "check that it is the right one"
         raise _refused(name, f"no registration in it; {remedy}")
-    known = categories if categories is not None else out.categories() or _NO_CATEGORY
+    known = categories if categories is not None else _named_in(name, out.categories())
     return Reading(out.registry(known), form, out.notes.all())
+
+
+def _named_in(name: str, found: tuple[str, ...]) -> tuple[str, ...]:
+    """The categories that a file names, when they can be some."""
+    if len(found) > _MOST_CATEGORIES:
+        fact = f"names {len(found):,} categories, more than {_MOST_CATEGORIES}"
+        raise _refused(name, f"{fact}; check that column")
+    return found or _NO_CATEGORY
 
 
 def _refused(name: str, message: str) -> PolicyError:

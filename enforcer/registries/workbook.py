@@ -17,9 +17,9 @@ from enforcer.registries.sheetxml import parse
 from enforcer.registries.zipped import Archive, SheetError
 
 # A sheet of a million rows and six columns unpacks to some 300 MB.
-MOST_UNPACKED = 1024 * 1024**2
-_MOST_CELLS = 16_000_000
-_MOST_STRINGS = 8_000_000
+MOST_UNPACKED = 512 * 1024**2
+_MOST_CELLS = 8_000_000
+_MOST_STRINGS = 4_000_000
 _MOST_MERGES = 100_000
 LAST_ROW, _LAST_COLUMN = 1_048_576, 16_384
 # What is longer is no field of a registration; the message quotes its beginning.

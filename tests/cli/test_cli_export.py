@@ -63,8 +63,8 @@ def test_a_file_is_written_once_and_over_it_only_by_force(place: Place) -> None:
     assert "function ENFORCER_registered()" in path.read_text()
     again = place.run(*argv)
     assert (again.code, again.err) == (
-        78,
-        f"{path}: is there already; write to another file, or over it with --force\n",
+        1,
+        f"enforcer: {path}: is there already; write to another file, or over it with --force\n",
     )
     assert place.run(*argv, "--force").code == 0
 

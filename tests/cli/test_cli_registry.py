@@ -49,8 +49,11 @@ def test_import_writes_over_nothing_unless_it_is_told_to(place: Place, old: Path
     mail = put(place, "mail.json", '["20.0.9.0/24"]')
     argv = ("registry", "import", str(mail), "--category", "freelancer", "--output", str(old))
     said = place.run(*argv)
-    assert (said.code, said.out) == (78, "")
-    assert said.err == f"{old}: is there already; write to another file, or over it with --force\n"
+    assert (said.code, said.out) == (1, "")
+    assert (
+        said.err
+        == f"enforcer: {old}: is there already; write to another file, or over it with --force\n"
+    )
     assert old.read_text() == GOOD
     said = place.run(*argv, "--force", "--id-prefix", "PK-", "--format", "json")
     assert said.code == 0
@@ -298,7 +301,7 @@ def test_export_of_the_configuration_says_what_is_lost(place: Place) -> None:
 def test_a_folder_that_cannot_be_written_to(place: Place, old: Path) -> None:
     argv = ("registry", "export", str(old), "--to", "csv")
     said = place.run(*argv, "--output", str(place.folder / "none" / "x.csv"))
-    assert said.code == 78
+    assert said.code == 1
     assert "x.csv: cannot be written: No such file or directory; check the folder" in said.err
 
 

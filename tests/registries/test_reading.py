@@ -196,3 +196,10 @@ def test_many_wrong_rows_are_counted_and_the_first_told() -> None:
     assert refused.value.count == 60
     assert [p.line for p in refused.value.problems] == list(range(1, 21))
     assert str(refused.value).endswith("… and 40 more errors, 60 in all")
+
+
+def test_so_many_categories_are_none() -> None:
+    rows = "".join(f"R,20.0.0.0/24,c{n},,,\n" for n in range(257))
+    with pytest.raises(PolicyError) as refused:
+        read_registry("r", f"{HEADER}\n{rows}".encode())
+    assert str(refused.value) == "r: names 257 categories, more than 256; check that column"
