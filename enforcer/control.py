@@ -102,11 +102,27 @@ def _peer(peer: socket.socket) -> str:
     """Who asks, by the kernel's word: SO_PEERCRED (unix(7))."""
     raw = peer.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid, _gid = struct.unpack("iII", raw)
+    return person(pid, uid)
+
+
+def person(pid: int, uid: int) -> str:
+    """`noc (uid 1000, pid 4711, program enforcer)`, for the record. The program is left out where
+    the kernel hides it (`ProtectProc=`), or when the process is gone already.
+    """
     try:
         name = pwd.getpwuid(uid).pw_name
     except KeyError:
-        name = f"uid {uid}"
-    return f"{name} (pid {pid})"
+        name = "unknown"
+    program = ""
+    with contextlib.suppress(OSError):
+        told = Path(f"/proc/{pid}/comm").read_text("utf-8", "replace").strip()
+        program = ", program " + "".join(c if c.isprintable() else "?" for c in told)
+    return f"{name} (uid {uid}, pid {pid}{program})"
+
+
+def me() -> str:
+    """Who runs this command."""
+    return person(os.getpid(), os.getuid())
 
 
 def _lock(directory: Path) -> int:

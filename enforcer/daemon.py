@@ -70,7 +70,7 @@ class Daemon:
         self._tables = compile_registry(self._config, self._day)
         self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
-        self._stepped_at = now
+        self._stepped_at = self._rests_since = now
         self._prepared: Prepared | None = None
         self._tomorrow: tuple[date, Tables] | None = None
         self._held: dict[str, Stage] = {}
@@ -130,6 +130,7 @@ class Daemon:
             outcome = self._retire(outcome, now)
         self._remember(outcome)
         self._look_ahead(outcome)
+        self._rests_since = self._clock.now()
         return outcome
 
     def _look_ahead(self, outcome: Outcome) -> None:
@@ -247,11 +248,13 @@ class Daemon:
     def next_wake(self) -> datetime:
         """When to step again if nothing happens: an edge, a lease, midnight, or a look."""
         now = self._clock.now()
-        midnight = datetime.combine(now.date() + timedelta(days=1), datetime.min.time(), UTC)
-        wakes = [now + LOOK_EVERY, midnight]
-        if now < midnight - DAY_LEAD:
+        # After the last step, not after now: whoever asks every second must not put it off.
+        since = min(self._rests_since, now)
+        midnight = datetime.combine(since.date() + timedelta(days=1), datetime.min.time(), UTC)
+        wakes = [since + LOOK_EVERY, midnight]
+        if since < midnight - DAY_LEAD:
             wakes.append(midnight - DAY_LEAD)
-        # After the last step, not after now: an edge that went by during the step is due.
+        # An edge that went by during the step is due.
         edge = self.agenda(now).next_edge(min(self._stepped_at, now))
         if edge is not None and edge - now <= EDGE_LEAD:
             return edge
@@ -259,7 +262,7 @@ class Daemon:
             wakes.append(edge - EDGE_LEAD)
         if self.active(now):
             lease = timedelta(seconds=self._config.policy.gateway.lease_s)
-            wakes.append(now + lease / 4)
+            wakes.append(since + lease / 4)
         return min(wakes)
 
     # --- changes from outside ------------------------------------------------------------------

@@ -8,18 +8,22 @@ words.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from enforcer.observe.audit import Event, record
+from enforcer.observe.facts import declaration_of, declared_facts
 from enforcer.policy.model import Policy, Window
 from enforcer.policy.words import pick, shown
 from enforcer.schedule.agenda import Entry, entry
 from enforcer.schedule.confirming import check_orders
 from enforcer.schedule.orders import Order, Orders, closing, moved
+from enforcer.schedule.past import PastGuards
 from enforcer.schedule.spans import END
 from enforcer.schedule.timeline import occurrences
 from enforcer.standing import write_orders
@@ -57,9 +61,11 @@ def confirm(
     by: str,
     shift: timedelta | None = None,
     at: datetime | None = None,
+    past: PastGuards = (),
 ) -> Decision:
     """Lets a provisional occurrence open, or one on trial stay: the one of `at`, or the first that
-    is not over. `shift` moves it; None leaves it where it is.
+    is not over. `shift` moves it; None leaves it where it is. `past` is
+    guard on the record, which the ceilings count.
     """
     window = _window(policy, window_id)
     _require_readable(orders)
@@ -85,8 +91,8 @@ def confirm(
             "confirm another occurrence with --at"
         )
     after = orders.kept(now).given([new])
-    _require_ceilings(policy, orders, after, now)
-    more: dict[str, str | int | bool | None] = {
+    _require_ceilings(policy, orders, after, now, past)
+    more: dict[str, Any] = {
         "starts_at": _text(later.starts_at),
         "ends_at": _text(later.ends_at),
     }
@@ -110,8 +116,14 @@ def close(
 
 
 def close_all(orders: Orders, now: datetime, on: Iterable[Entry], by: str) -> Decision:
-    """`disarm`: ends every occurrence that is on."""
-    return _closed(orders, now, list(on), by, "disarmed")
+    """`disarm`: ends every occurrence that is on. Where none is, that it was asked is on record."""
+    decision = _closed(orders, now, list(on), by, "disarmed")
+    return decision if decision.events else replace(decision, events=(disarmed(now, by),))
+
+
+def disarmed(now: datetime, by: str) -> Event:
+    """Of no window in particular."""
+    return Event(now, "disarmed", by, "", "")
 
 
 def lapse(policy: Policy, orders: Orders, now: datetime) -> Decision | None:
@@ -135,6 +147,7 @@ def declare(
     window_id: str,
     by: str,
     within: timedelta | None = None,
+    past: PastGuards = (),
 ) -> Decision:
     """Puts a window that was just written on the record, and with `within` on trial: it ends so
     long after its opening unless it is confirmed.
@@ -142,13 +155,11 @@ def declare(
     window = _window(policy, window_id)
     found = _pick(window, orders, now, None)
     declared = found.declared
-    more: dict[str, str | int | bool | None] = {
+    more: dict[str, Any] = {
+        **declared_facts(window),
         "starts_at": _text(declared.starts_at),
         "ends_at": _text(declared.ends_at),
-        "measures": ",".join(window.measure_names),
-        "declared_by": window.declared_by,
-        "reason": window.reason,
-        "stage": window.stage,
+        "declaration": declaration_of(window),
     }
     after = orders
     if within is not None:
@@ -163,30 +174,39 @@ def declare(
             window.id, declared.starts_at, declared.ends_at, "trial", by, now, until=until
         )
         after = orders.kept(now).given([trial])
-        _require_ceilings(policy, orders, after, now)
+        _require_ceilings(policy, orders, after, now, past)
         more["confirm_by"] = _text(until)
     event = Event(now, "declared", by, window.id, window.reference, more)
     return Decision(after, (event,), entry(declared, after), opens=True)
 
 
-def keep(directory: Path, before: Orders, decision: Decision) -> str | None:
-    """Puts a decision on the disk and on the record. What opens something and cannot be kept is a
-    RefusedError, and nothing of it stays; of what ends something the warning is returned.
+def keep(
+    directory: Path,
+    before: Orders,
+    decision: Decision,
+    put: Callable[[Event], object] | None = None,
+    later: Callable[[Event], object] | None = None,
+) -> str | None:
+    """Puts a decision on the disk and, by `put`, on the record. What opens something and cannot be
+    kept is a RefusedError, and nothing of it stays; of what ends something the warning is returned,
+    and `later` gets the events that are not on record yet.
     """
-    problem: str | None = None
-    written = False
+    put = put or partial(record, directory)
+    waiting = list(decision.events)
+    changes = decision.orders != before
+    kept = not changes
     try:
-        if decision.orders != before:
+        if changes:
             write_orders(directory, decision.orders)
-            written = True
-        for event in decision.events:
-            record(directory, event)
+            kept = True
+        while waiting:
+            put(waiting[0])
+            del waiting[0]
+        return None
     except OSError as error:
         problem = f"{directory}: {error.strerror or error}"
-    if problem is None:
-        return None
     if decision.opens:
-        if written:
+        if changes and kept:
             try:
                 write_orders(directory, before)
             except OSError:
@@ -194,9 +214,12 @@ def keep(directory: Path, before: Orders, decision: Decision) -> str | None:
         raise RefusedError(
             f"{problem}; what opens a window must be on the record: make room or rights"
         )
-    if written:
-        return f"{problem}; it is done, but not on the record"
-    return f"{problem}; it is done, but a restart would open it again"
+    if later is not None:
+        for event in waiting:
+            later(event)
+    if not kept:
+        return f"{problem}; it is done, but a restart would open it again"
+    return f"{problem}; it is done, but not on the record{' yet' if later else ''}"
 
 
 # --- the parts -----------------------------------------------------------------------------------
@@ -256,8 +279,10 @@ def _require_readable(orders: Orders) -> None:
         )
 
 
-def _require_ceilings(policy: Policy, before: Orders, after: Orders, now: datetime) -> None:
-    problems = check_orders(policy, before, after, now)
+def _require_ceilings(
+    policy: Policy, before: Orders, after: Orders, now: datetime, past: PastGuards
+) -> None:
+    problems = check_orders(policy, before, after, now, past)
     if problems:
         raise RefusedError("\n".join(map(str, problems)))
 

@@ -6,6 +6,7 @@ disk and the record have them too. It never steps: whoever calls it lets the dae
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,18 +15,33 @@ from enforcer import decisions, log
 from enforcer.clock import Clock
 from enforcer.daemon import Daemon
 from enforcer.decisions import Decision, RefusedError
+from enforcer.observe.audit import Event
 from enforcer.observe.snapshot import Occurrence
 from enforcer.observe.views import window_views
+from enforcer.schedule.past import PastGuards
 
 Answer = dict[str, Any]
 VERBS = ("confirm", "close", "declared", "disarm")
+NOT_UNDERSTOOD = "the request is not understood"
 
 
 class Desk:
-    """Decides for `daemon`, and keeps what was decided in `state_dir`."""
+    """Decides for `daemon`, and keeps what was decided in `state_dir`; `put` is how it gets on
+    record (raises OSError when it does not), `later` how it does when there is room again; `past`
+    tells guard on the record.
+    """
 
-    def __init__(self, daemon: Daemon, state_dir: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        state_dir: Path,
+        clock: Clock,
+        put: Callable[[Event], object] | None = None,
+        past: Callable[[datetime], PastGuards] = lambda _: (),
+        later: Callable[[Event], object] | None = None,
+    ) -> None:
         self._daemon, self._state_dir, self._clock = daemon, state_dir, clock
+        self._put, self._past, self._later = put, past, later
 
     def serve(self, request: dict[str, Any], who: str) -> Answer | None:
         """`{"error", "warning", "windows", "occurrence"}`; None when the verb is not for here.
@@ -41,11 +57,11 @@ class Desk:
         except RefusedError as refused:
             return _answer(error=str(refused))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            return _answer(error=f"the request is not understood: {error!r}")
+            return _answer(error=f"{NOT_UNDERSTOOD}: {error!r}")
         now = self._clock.now()
         entry = decision.entry
         view = window_views([Occurrence.of(entry, now)])[0] if entry else None
-        windows = sorted({event.window for event in decision.events})
+        windows = sorted({event.window for event in decision.events if event.window})
         answer = _answer(warning=warning, windows=windows, occurrence=view)
         return {**answer, "closed": windows} if request["verb"] == "disarm" else answer
 
@@ -62,20 +78,21 @@ class Desk:
 
     def _decide(self, request: dict[str, Any], who: str) -> Decision:
         policy, orders, now = self._daemon.config.policy, self._daemon.orders, self._now()
-        at = _instant(request.get("at"))
+        at, past = _instant(request.get("at")), self._past(now)
         match request["verb"]:
             case "confirm":
                 shift = _span(request.get("shift_s"))
-                return decisions.confirm(policy, orders, now, _id(request), who, shift, at)
+                return decisions.confirm(policy, orders, now, _id(request), who, shift, at, past)
             case "close":
                 return decisions.close(policy, orders, now, _id(request), who, at)
             case "declared":
                 within = _span(request.get("within_s"))
-                return decisions.declare(policy, orders, now, _id(request), who, within)
+                return decisions.declare(policy, orders, now, _id(request), who, within, past)
         return decisions.close_all(orders, now, self._daemon.on(), who)
 
     def _take(self, decision: Decision) -> str | None:
-        warning = decisions.keep(self._state_dir, self._daemon.orders, decision)
+        before = self._daemon.orders
+        warning = decisions.keep(self._state_dir, before, decision, self._put, self._later)
         self._daemon.orders = decision.orders
         return warning
 

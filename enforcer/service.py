@@ -12,22 +12,21 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from enforcer import __version__, log
 from enforcer.accepting import Acceptance
+from enforcer.chronicle import Chronicle
 from enforcer.clock import SystemClock, Timer
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
-from enforcer.desk import Desk
+from enforcer.desk import NOT_UNDERSTOOD, Desk
 from enforcer.errors import PolicyError
 from enforcer.explaining import Explainer
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.notify import notify, watchdog_interval_s
-from enforcer.observe.audit import AuditLog, record
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
@@ -43,6 +42,8 @@ from enforcer.sources.files import RegistryError
 from enforcer.sources.load import load_configuration
 from enforcer.strangers import Strangers
 
+# Who acts when nobody asked at the control socket.
+ITSELF = "enforcer"
 # After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
@@ -66,24 +67,28 @@ class Service:
         signals: Signals,
         places: Places,
         keeper: Keeper,
+        chronicle: Chronicle,
     ) -> None:
         self._daemon, self._control = daemon, control
         self._signals, self._places = signals, places
         self._clock = SystemClock()
-        self._desk = Desk(daemon, places.state_dir, self._clock)
+        self._chronicle, self._recorder = chronicle, chronicle.recorder
+        self._desk = Desk(
+            daemon, places.state_dir, self._clock, chronicle.put, chronicle.past, chronicle.tell
+        )
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
-        self._audit = AuditLog(places.state_dir)
         self.metrics = Metrics(
-            lambda: self._snapshot, daemon.totals.now, lambda: self._audit.newest.seq
+            lambda: self._snapshot, daemon.totals.now, lambda: self._recorder.state
         )
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
         self._keeper = keeper
+        self._declared = False
         self._failures = 0
         self._last_said = self._told = ""
         self._problem_said: str | None = None
-        self._strangers = Strangers(daemon, monitor, self.step, places.state_dir, self._clock)
+        self._strangers = Strangers(daemon, monitor, self.step, self._recorder, self._clock)
 
     def open_port(self) -> None:
         """Serves metrics and status from now on. Raises OSError or TlsError."""
@@ -96,6 +101,7 @@ class Service:
             __version__,
             totals=self._daemon.totals.now,
             explain=Explainer(lambda: self._snapshot, lambda: self._daemon.orders, self._clock.now),
+            record=lambda: self._recorder.state,
         )
         metrics = self._daemon.config.policy.metrics
         self._port = StatusPort(metrics, self._places.config.parent, sight)
@@ -106,20 +112,20 @@ class Service:
         self._desk.lapse()
         begun = time.monotonic()
         outcome = self._account(cause, self._daemon.step)
+        if not self._declared and outcome.error is None:
+            # A daemon that cannot start leaves no trace.
+            self._loaded(ITSELF, "start")
+        now = self._clock.now()
+        armed = [a for a in self._daemon.active(now) if a.id in outcome.armed]
+        stood_down = self._daemon.standing_down is not None
+        self._chronicle.after(now, armed, outcome, "stood_down" if stood_down else "withdrawn")
         self._strangers.account(outcome, time.monotonic() - begun)
-        self._look_at_record()
         return outcome
 
-    def _look_at_record(self) -> None:
-        """What the desk or a command has put on the record; a look opens one file.
-        A record that cannot be written must not stop a gateway.
-        """
-        try:
-            self._audit.settle(self._clock.now())
-        except OSError as error:
-            self._say_once("audit_unwritable", error=f"{self._places.state_dir}: {error.strerror}")
-        for note in self._audit.take_notes():
-            log.warning(f"audit_{note.what}", **note.values)
+    def _loaded(self, who: str, cause: str, but: object = None) -> None:
+        """Tells the record what is declared now; `but` is a window that the desk tells of."""
+        self._declared = True
+        self._chronicle.loaded(self._daemon.config, self._clock.now(), who, cause, but)
 
     def _account(self, cause: str, act: Callable[[], Outcome]) -> Outcome:
         started = time.perf_counter()
@@ -192,7 +198,10 @@ class Service:
                 self._tell_status()
         notify("STOPPING=1")
         if self._daemon.config.policy.gateway.on_stop == "release":
-            self._account("stop", self._daemon.release)
+            released = self._account("stop", self._daemon.release)
+            certain = released.result != "failed"
+            self._chronicle.stepped(self._clock.now(), (), certain=certain, otherwise="stopped")
+        self._recorder.finish()
         snapshot = self._snapshot
         log.info("stopped", armed=",".join(snapshot.armed) if snapshot else "")
 
@@ -202,7 +211,7 @@ class Service:
         if self._control in ready:
             self._control.serve_one(self._handle)
         if self._signals.take_hangup():
-            self._reload("SIGHUP")
+            self._reload(ITSELF, "SIGHUP")
         if self._timer in ready:
             stepped = self._timer.drain()
             if stepped:
@@ -218,16 +227,24 @@ class Service:
             wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
         self._timer.set(wake)
 
-    def _reload(self, cause: str, accepts: Acceptance | None = None) -> str | None:
+    def _reload(
+        self, who: str, cause: str, accepts: Acceptance | None = None, but: object = None
+    ) -> str | None:
+        """Reads the configuration anew, for `who` asked at the socket; why it was refused."""
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         error = self._daemon.reload(accepts)
         if error is not None:
-            log.error("reload_refused", cause=cause, errors=error.count, first=first_told(error))
+            first = first_told(error)
+            log.error("reload_refused", cause=cause, errors=error.count, first=first, by=who)
+            self._recorder.refused_load(error, who, cause)
+        else:
+            self._loaded(who, cause, but)
         outcome = self.step("reload")
         if self._port is not None:
             self._port.renew(self._daemon.config.policy.metrics)
         if error is None:
-            log.info("reloaded", cause=cause, windows=len(self._daemon.config.policy.windows))
+            windows = len(self._daemon.config.policy.windows)
+            log.info("reloaded", cause=cause, windows=windows, by=who)
         self._tell_status("READY=1")
         if error is not None:
             return str(error)
@@ -246,18 +263,19 @@ class Service:
     def _handle(self, request: dict[str, Any], who: str) -> Answer:
         verb = request["verb"]
         if verb == "status" and self._snapshot is not None:
-            return status_view(self._look(), __version__)
+            return status_view(self._look(), __version__, self._recorder.state)
         if verb == "reload":
             return self._reload_asked(request.get("accept_shrink"), who)
         if verb == "compare":
             return self._compare(request)
-        if verb == "declared" and (refused := self._reload(who)) is not None:
+        if verb == "declared" and (refused := self._reload(who, verb, but=request.get("id"))):
             return {"error": refused}
         answer = self._desk.serve(request, who)
         if answer is None:
+            self._refused("unknown", who, request, NOT_UNDERSTOOD)
             return {"error": f"unknown verb {verb!r}"}
         if answer["error"] is not None:
-            log.warning("refused", verb=verb, by=who, error=answer["error"])
+            self._refused(verb, who, request, answer["error"])
             return answer
         log.warning(verb, by=who, windows=",".join(answer["windows"]))
         outcome = self.step(verb)
@@ -269,14 +287,19 @@ class Service:
         """`refused`: by what the files hold; else an error is the kernel's."""
         accepts = None
         if isinstance(token, str):
-            put = partial(record, self._places.state_dir)
-            accepts = Acceptance(token, who, self._clock.now, put)
+            accepts = Acceptance(token, who, self._clock.now, self._chronicle.put)
         log.info("reload_asked", by=who, accept_shrink=token or "none")
-        error = self._reload(who, accepts)
+        error = self._reload(who, "reload", accepts)
         refused = self._daemon.refused
         if accepts and isinstance(refused, ShrinkError):
             error = f"the files hold another update than {token} by now:\n{error}"
         return {"error": error, "refused": refused is not None}
+
+    def _refused(self, verb: str, who: str, request: dict[str, Any], error: str) -> None:
+        log.warning("refused", verb=verb, by=who, error=error)
+        window = self._daemon.config.policy.window(str(request.get("id", "")))
+        why = None if error.startswith(NOT_UNDERSTOOD) else error
+        self._recorder.refused_request(verb, who, window, why)
 
     def _compare(self, request: dict[str, Any]) -> Answer:
         """How many prefixes would come and go if the files were loaded as they are now."""

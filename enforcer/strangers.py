@@ -9,7 +9,6 @@ from __future__ import annotations
 import selectors
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from enforcer import log
 from enforcer.clock import Clock
@@ -17,8 +16,9 @@ from enforcer.contest import Contest
 from enforcer.daemon import Daemon
 from enforcer.drift import Suspicion, needed
 from enforcer.kernel.events import Monitor
-from enforcer.observe.audit import Event, record
+from enforcer.observe.audit import Event
 from enforcer.reconcile import Outcome
+from enforcer.recorder import Recorder
 from enforcer.watch import Culprit, Noticed, notice
 
 # After events that were nothing to repair we hear no more of them for so many times what the look
@@ -34,11 +34,11 @@ class Strangers:
         daemon: Daemon,
         monitor: Monitor,
         step: Callable[[str], Outcome],
-        state_dir: Path,
+        recorder: Recorder,
         clock: Clock,
     ) -> None:
         self._daemon, self._monitor, self._step = daemon, monitor, step
-        self._state_dir, self._clock = state_dir, clock
+        self._recorder, self._clock = recorder, clock
         self._contest = Contest()
         self._noticed: Noticed | None = None
         # The table was changed since the last look of a contest.
@@ -114,7 +114,7 @@ class Strangers:
         by, pid = culprit.program or "", culprit.pid or 0
         what = noticed.cause if noticed else "found by looking"
         log.warning("drift", kinds=kinds, by=by, pid=pid, what=what)
-        self._record("repaired", kinds=kinds, by=str(culprit))
+        self._record("repaired", by, kinds=kinds, by=str(culprit))
         self._touched = True
         if outcome.drift == {"link"} or not self._contest.repaired(time.monotonic(), took_s):
             return
@@ -123,9 +123,10 @@ class Strangers:
             "after it was put right; no window acts until it leaves the table alone, so that "
             "nobody is held back meanwhile; stop that program, or have it spare the table"
         )
-        log.error("contested", by=by, pid=pid, repairs=self._contest.repairs, done="stood down")
-        self._record("stood_down", by=str(culprit))
+        # First nobody is held back; then it is told.
         self._step("contested")
+        log.error("contested", by=by, pid=pid, repairs=self._contest.repairs, done="stood down")
+        self._record("stood_down", by, by=str(culprit))
         self._touched = False
         self._listen_at = self._contest.look_at
 
@@ -145,10 +146,7 @@ class Strangers:
         else:
             self._listen_at = self._contest.look_at
 
-    def _record(self, what: str, **more: str) -> None:
+    def _record(self, what: str, program: str = "", **more: str) -> None:
         event = Event(self._clock.now(), what, "enforcer", "", "", dict(more))
-        try:
-            record(self._state_dir, event)
-        except OSError as error:
-            # A record that cannot be written must not stop a gateway.
-            log.error("not_on_record", what=what, error=str(error))
+        # A loop of repairs is a few records that say how often.
+        self._recorder.tell_seldom(event, more.get("kinds", ""), program)

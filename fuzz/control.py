@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from enforcer import standing
+from enforcer.chronicle import Chronicle
 from enforcer.control import LIMIT_BYTES, ControlSocket
 from enforcer.keeping import Keeper
+from enforcer.recorder import Recorder
 from enforcer.schedule.orders import Orders
 from enforcer.service import Places, Service
 from tests.daemon.daemon_worlds import INSIDE, WINDOWS, World
@@ -39,8 +41,10 @@ class _Office:
         self.control = ControlSocket(directory)
         nobody: Any = None
         places = Places(directory / "enforcer.yaml", directory)
-        keeper = Keeper(places.state_dir, places.config)
-        self.service = Service(self.world.daemon, nobody, self.control, nobody, places, keeper)
+        daemon, clock = self.world.daemon, self.world.clock
+        keeper = Keeper(directory, places.config)
+        chronicle = Chronicle(Recorder(directory, clock.now), daemon.totals.now)
+        self.service = Service(daemon, nobody, self.control, nobody, places, keeper, chronicle)
         self.service.step("start")
 
     def ask(self, line: bytes) -> bytes:

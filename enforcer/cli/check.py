@@ -20,14 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import orders
+    from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
         with Waiting("reading the configuration"):
-            config = load_configuration(args.config, SystemClock().now(), orders())
+            now = SystemClock().now()
+            config = load_configuration(args.config, now, orders(), past(now))
         _require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)

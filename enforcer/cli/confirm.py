@@ -39,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     import sys
 
     from enforcer import decisions
+    from enforcer.cli.places import past
 
     shift_s = seconds(args.shift)
     try:
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         answer = decide_here(
             args,
             lambda policy, orders, now, who: decisions.confirm(
-                policy, orders, now, args.id, who, args.shift, args.at
+                policy, orders, now, args.id, who, args.shift, args.at, past(now)
             ),
         )
     return show(args, answer, "confirmed")

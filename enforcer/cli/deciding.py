@@ -5,16 +5,18 @@ decision is written here, and the daemon acts by it when it runs.
 from __future__ import annotations
 
 import argparse
-import getpass
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import Painter, print_json
 from enforcer.cli.waiting import Waiting
+from enforcer.errors import PolicyError
 
 if TYPE_CHECKING:
     from enforcer.decisions import Decision
@@ -52,24 +54,38 @@ def ask_daemon(verb: str, **arguments: object) -> Answer | None:
 
 def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     """Takes a decision without a daemon: the same words, the same ceilings, disk and record."""
-    from enforcer.cli.places import orders, state_dir
+    from enforcer.cli.places import orders, past, state_dir
     from enforcer.clock import SystemClock
+    from enforcer.control import me
     from enforcer.decisions import RefusedError, keep
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
     from enforcer.sources.files import load_policy
 
     now, before = SystemClock().now(), orders()
-    policy, _ = load_policy(args.config, now=now, orders=before)
+    policy, registries = load_policy(args.config, now=now, orders=before, past=past(now))
     try:
-        decision = decide(policy, before, now, getpass.getuser())
-        warning = keep(state_dir(), before, decision)
+        decision = decide(policy, before, now, me())
+        warning = keep(state_dir(), before, stamped(decision, policy, registries))
     except RefusedError as refused:
         return {"error": str(refused), "daemon": False}
     entry = decision.entry
     view = window_views([Occurrence.of(entry, now)])[0] if entry else None
     warning = f"{warning}; {NO_DAEMON}" if warning else NO_DAEMON
     return {"error": None, "warning": warning, "occurrence": view, "daemon": False}
+
+
+def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes]) -> Decision:
+    """With the digests of the policy and of the registry, as the daemon puts them on record; of a
+    registry with mistakes there is none.
+    """
+    from enforcer.sources.load import parse_all
+
+    stamp = {"gateway": policy.gateway.name, "policy": policy.digest}
+    with suppress(PolicyError):
+        stamp["registry"] = parse_all(registries, policy).digest
+    events = (replace(e, more={**stamp, **e.more}) for e in decision.events)
+    return replace(decision, events=tuple(events))
 
 
 def show(args: argparse.Namespace, answer: Answer, done: str) -> int:

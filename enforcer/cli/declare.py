@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.declaring import free_id, whole_seconds, windows_file
-    from enforcer.cli.places import orders
+    from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
     from enforcer.sources.files import WINDOWS_FOLDER, load_policy
 
@@ -91,7 +91,8 @@ def run(args: argparse.Namespace) -> int:
     if path.exists():
         print(f"enforcer: {path} exists; choose another --id, or remove it", file=sys.stderr)
         return EXIT_FAILED
-    policy, _ = load_policy(args.config, now=now, orders=standing, more={name: text.encode()})
+    more = {name: text.encode()}
+    policy, _ = load_policy(args.config, now=now, orders=standing, more=more, past=past(now))
     if (refused := _refused_trial(args, policy, standing, now, window_id)) is not None:
         print(f"enforcer: {refused}", file=sys.stderr)
         return EXIT_FAILED
@@ -123,6 +124,7 @@ def _declaration(args: argparse.Namespace, window_id: str, starts_at: datetime) 
 
 def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) -> int:
     from enforcer import decisions
+    from enforcer.cli.places import past
     from enforcer.errors import PolicyError
 
     try:
@@ -138,7 +140,7 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
             answer = decide_here(
                 args,
                 lambda policy, orders, now, who: decisions.declare(
-                    policy, orders, now, window_id, who, within
+                    policy, orders, now, window_id, who, within, past(now)
                 ),
             )
     except (UnreachableError, PolicyError) as error:
@@ -183,10 +185,11 @@ def _refused_trial(
     args: argparse.Namespace, policy: Policy, orders: Orders, now: datetime, window_id: str
 ) -> str | None:
     """What would be refused of a trial: its ceilings count as if it were confirmed."""
+    from enforcer.cli.places import past
     from enforcer.decisions import RefusedError, declare
 
     try:
-        declare(policy, orders, now, window_id, "", args.confirm_within)
+        declare(policy, orders, now, window_id, "", args.confirm_within, past(now))
     except RefusedError as refused:
         return str(refused)
     return None

@@ -5,7 +5,6 @@ otherwise everything of ours is taken out of the kernel here and now.
 from __future__ import annotations
 
 import argparse
-import getpass
 import sys
 
 from enforcer.cli.main import EXIT_FAILED
@@ -89,20 +88,29 @@ def _remember(args: argparse.Namespace) -> tuple[list[str], str | None]:
     """Notes the occurrences that are on, so that a daemon started later leaves them closed; their
     windows, and what went wrong.
     """
+    from enforcer.cli.deciding import stamped
     from enforcer.cli.places import orders, state_dir
     from enforcer.clock import SystemClock
-    from enforcer.decisions import close_all, keep
+    from enforcer.control import me
+    from enforcer.decisions import close_all, disarmed, keep
+    from enforcer.observe.audit import record
     from enforcer.schedule.agenda import on_at
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
     before = orders()
     try:
-        policy, _ = load_policy(args.config)
+        policy, registries = load_policy(args.config)
     except PolicyError:
         later = "a daemon started now would arm them again: edit their windows first"
         fact = f"{args.config} is refused, so the windows that are on are not noted"
+        try:
+            record(state_dir(), disarmed(now, me()))
+        except OSError as error:
+            fact += f", nor is this on the record ({error.strerror or error})"
         return [], f"{fact}; {later}"
     on = on_at(policy, before, now)
-    decision = close_all(before, now, on, getpass.getuser())
-    return [e.activation.id for e in on], keep(state_dir(), before, decision)
+    decision = close_all(before, now, on, me())
+    return [e.activation.id for e in on], keep(
+        state_dir(), before, stamped(decision, policy, registries)
+    )

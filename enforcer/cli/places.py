@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from enforcer.schedule.orders import Orders
+    from enforcer.schedule.past import PastGuards
 
 
 def state_dir() -> Path:
@@ -38,3 +41,22 @@ def orders() -> Orders:
             file=sys.stderr,
         )
         return Orders(readable=False)
+
+
+def past(now: datetime) -> PastGuards:
+    """Guard on the record, which the ceilings count. When the record cannot be read it is said on
+    standard error: the daemon may refuse what is accepted here.
+    """
+    from enforcer.observe.audit_files import KEEP_FOR, records
+    from enforcer.observe.audit_windows import WORDS, History
+
+    try:
+        return History(records(state_dir(), WORDS)).guards(now, KEEP_FOR)
+    except FileNotFoundError:
+        return ()
+    except OSError as error:
+        place = error.filename or state_dir()
+        print(
+            f"{place}: {error.strerror}; guard of the past 30 days is not counted", file=sys.stderr
+        )
+        return ()

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
     from enforcer.ruleset.transaction import Kernel, KernelState
+    from enforcer.schedule.orders import Orders
     from enforcer.service import Service
     from enforcer.signals import Signals
+    from enforcer.sources.load import Configuration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,14 +48,17 @@ def run(args: argparse.Namespace) -> int:
 def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     """Everything that a step needs, then the first step. `opened` closes it again, last first."""
     from enforcer import log
+    from enforcer.chronicle import Chronicle
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.daemon import Daemon
     from enforcer.keeping import Keeper
     from enforcer.kernel.events import Monitor
     from enforcer.kernel.nft import NftKernel
+    from enforcer.observe.audit import record
     from enforcer.observe.totals import Totals
-    from enforcer.service import Places, Service, first_told
+    from enforcer.recorder import Recorder, refusal
+    from enforcer.service import ITSELF, Places, Service, first_told
     from enforcer.sources.load import load_configuration
     from enforcer.standing import read_or_none_new
     from enforcer.starting import choose, kept_before
@@ -63,26 +68,42 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     orders, spoilt = read_or_none_new(state_dir())
     if spoilt is not None:
         log.error("orders_unreadable", error=spoilt)
+    scraped = opened.enter_context(closing(NftKernel()))
+    totals = Totals(scraped.counters)
+    chronicle = Chronicle(Recorder(state_dir(), clock.now), totals.now)
+    if (unread := chronicle.read()) is not None:
+        log.error("audit_unreadable", error=unread, done="guard of the past is not counted")
     # The configuration first: what is wrong with it is said even where rights are missing too.
     kept, now = kept_before(state_dir(), config), clock.now()
-    start = choose(
-        lambda: load_configuration(config, now, orders),
-        lambda documents: documents.policy(now, orders),
-        kept,
-        _held,
-        now,
-    )
+    past = chronicle.past(now)
+    try:
+        start = choose(
+            lambda: load_configuration(config, now, orders, past),
+            lambda documents: documents.policy(now, orders, past),
+            kept,
+            _held,
+            now,
+        )
+    except PolicyError as error:
+        # The daemon ends with what is wrong, and with no other word.
+        with suppress(OSError):
+            record(state_dir(), refusal(error, now, ITSELF, "start"))
+        raise
     if start.refused is not None:
         log.error("last_good_in_force", errors=start.refused.count, first=first_told(start.refused))
     first = [start.configuration]
-    scraped = opened.enter_context(closing(NftKernel()))
     monitor = opened.enter_context(closing(Monitor()))
     kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))
+
+    def load(under: Orders) -> Configuration:
+        at = clock.now()
+        return load_configuration(config, at, under, chronicle.past(at))
+
     daemon = Daemon(
-        lambda under: first.pop() if first else load_configuration(config, clock.now(), under),
+        lambda under: first.pop() if first else load(under),
         kernel,
         clock,
-        Totals(scraped.counters),
+        totals,
         orders,
         refused=start.refused,
         accepted_at=start.accepted_at,
@@ -92,8 +113,13 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     _require_devices(policy, before.devices)
     keeper = Keeper(state_dir(), config, kept)
     control = opened.enter_context(closing(_control_socket(run_dir())))
+    # Nobody else writes to the record now; what ended while no daemon ran is told first.
+    chronicle.begin(daemon.config, clock.now(), armed_in(before))
+    if start.refused is not None:
+        chronicle.recorder.refused_load(start.refused, ITSELF, "start")
+    places = Places(config, state_dir())
     service = opened.enter_context(
-        closing(Service(daemon, monitor, control, signals, Places(config, state_dir()), keeper))
+        closing(Service(daemon, monitor, control, signals, places, keeper, chronicle))
     )
     _open_port(policy.metrics, config, service)
     outcome = service.step("start")
@@ -109,6 +135,13 @@ def _held() -> KernelState:
 
     with closing(NftKernel()) as kernel:
         return kernel.read()
+
+
+def armed_in(state: KernelState) -> frozenset[str]:
+    """The windows that the kernel itself arms."""
+    from enforcer.held import armed_windows
+
+    return frozenset(armed_windows(state))
 
 
 def take_back(kernel: Kernel, before: KernelState, now_ns: int) -> None:

@@ -134,6 +134,8 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
         rows.append(("problem", paint(s["problem"], "red")))
     if (s.get("last_good") or {}).get("problem"):
         rows.append(("state", paint(s["last_good"]["problem"], "red")))
+    if s.get("audit", {}).get("problem"):
+        rows.append(("record", paint(s["audit"]["problem"], "red")))
     clock = "synchronised" if s["clock"]["synchronised"] else paint("not synchronised", "yellow")
     rows += [
         ("clock", clock),
@@ -144,6 +146,9 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
             f"repaired {counted(s['drift_repairs'], 'time')}" if s["drift_repairs"] else "none",
         ),
     ]
+    if "audit" in s:
+        newest = f"{counted(s['audit']['records'], 'record')}, newest {s['audit']['digest'][:16]}"
+        rows.append(("audit", newest))
     lines = fields(rows)
     if s["windows"]:
         shown = [

@@ -25,8 +25,9 @@ __all__ = ["FILE", "AuditLog", "Event", "record", "values"]
 class Event:
     """`what` is one word:
 
-    by people: `declared`, `confirmed`, `closed`, `disarmed`, `accepted`;
-    by the daemon: `armed`, `changed`, `ended`, `lapsed`, `repaired`, `refused`, `late`;
+    of people: `declared`, `withdrawn`, `confirmed`, `closed`, `disarmed`, `accepted`;
+    of the daemon: `armed`, `changed`, `ended`, `lapsed`, `repaired`, `stood_down`,
+    `stood_up`, `refused`, `late`;
     of the record itself: `adopted`, `mended`, `cut`, `pruned`.
 
     `who` as the kernel tells it (the peer of the control socket), or `enforcer` itself. `more` are
@@ -41,7 +42,7 @@ class Event:
     more: Mapping[str, Any] = field(default_factory=dict)
 
 
-# A reason may be as long as a file of YAML; a record is for reading.
+# Names, reasons and references are shorter (`policy`); what a refusal says need not be.
 MOST_CHARACTERS = 4000
 
 

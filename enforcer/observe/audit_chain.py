@@ -52,14 +52,6 @@ class Record:
         value = self.values.get(key)
         return value if isinstance(value, str) else ""
 
-    def instant(self, key: str) -> datetime | None:
-        """The instant that `key` tells, in UTC; None when it tells none."""
-        try:
-            found = datetime.fromisoformat(self.text(key))
-        except ValueError:
-            return None
-        return found.astimezone(UTC) if found.tzinfo else None
-
 
 class DamagedError(ValueError):
     """The bytes are no record: `expected` and `found` as text."""

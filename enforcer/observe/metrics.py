@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from enforcer import __version__
 from enforcer.errors import KernelError
-from enforcer.observe.snapshot import Snapshot
+from enforcer.observe.snapshot import RecordState, Snapshot
 from enforcer.ruleset.measures import CounterName
 
 _APPLY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -30,7 +30,7 @@ class Metrics:
         self,
         snapshot: Callable[[], Snapshot | None],
         totals: TotalsNow,
-        records: Callable[[], int] = int,
+        record: Callable[[], RecordState] = RecordState,
     ) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
@@ -55,7 +55,7 @@ class Metrics:
             "Verdicts of the kernel that differ from those of the registry",
             registry=self.registry,
         )
-        self.registry.register(_AtScrape(snapshot, totals, records))
+        self.registry.register(_AtScrape(snapshot, totals, record))
 
 
 class _AtScrape(Collector):
@@ -63,9 +63,9 @@ class _AtScrape(Collector):
         self,
         snapshot: Callable[[], Snapshot | None],
         totals: TotalsNow,
-        records: Callable[[], int],
+        record: Callable[[], RecordState],
     ) -> None:
-        self._snapshot, self._totals, self._records = snapshot, totals, records
+        self._snapshot, self._totals, self._record = snapshot, totals, record
 
     def describe(self) -> Iterable[Metric]:
         return []
@@ -89,7 +89,7 @@ class _AtScrape(Collector):
                      [((), int(snapshot.contested))])  # fmt: skip
         yield _counter("promise_violations", "Promises that a compiled ruleset would have broken",
                        [((), snapshot.promise_violations)])  # fmt: skip
-        yield _counter("audit_records", "Records in the audit log", [((), self._records())])
+        yield from _record(self._record())
         yield _gauge("clock_synchronised", "1 while the kernel's clock is synchronised",
                      [((), int(snapshot.clock_synchronised))])  # fmt: skip
 
@@ -174,6 +174,24 @@ def _registry(s: Snapshot) -> Iterator[Metric]:
         "Elements of the kernel's registered maps",
         [((f"ipv{family}",), count) for family, count in s.elements],
         ("family",),
+    )
+
+
+def _record(state: RecordState) -> Iterator[Metric]:
+    yield _counter("audit_records", "Records in the audit log", [((), state.records)])
+    yield _gauge(
+        "audit_newest_info",
+        "The digest of the newest record: a log that was cut off no longer has it",
+        [((state.digest,), 1)],
+        ("digest",),
+    )
+    yield _gauge(
+        "audit_waiting_records",
+        "Records that wait because the disk does not take them",
+        [((), state.waiting)],
+    )
+    yield _counter(
+        "audit_write_failures", "Times the audit log could not be written", [((), state.failures)]
     )
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from enforcer.lookup.tables import Tables
+from enforcer.observe.audit_chain import NOTHING_BEFORE
 from enforcer.policy.model import Activation, Policy
 from enforcer.policy.prefix import Family
 from enforcer.policy.registry import Registry
@@ -74,3 +75,18 @@ class Snapshot:
     def feeds(self) -> tuple[tuple[str, datetime], ...]:
         """Each source of registrations, and when it was last accepted."""
         return tuple((file, self.loaded_at) for file in self.policy.registry.files)
+
+
+@dataclass(frozen=True, slots=True)
+class RecordState:
+    """The record as metrics and status show it: how many records there are (the number of the
+    newest), its digest, how many wait to be written, how many were lost while too many waited, how
+    often writing failed, and what is wrong now.
+    """
+
+    records: int = 0
+    digest: str = NOTHING_BEFORE
+    waiting: int = 0
+    lost: int = 0
+    failures: int = 0
+    problem: str | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from enforcer.observe.snapshot import Occurrence, Snapshot
+from enforcer.observe.snapshot import Occurrence, RecordState, Snapshot
 from enforcer.policy.prefix import FAMILIES
 
 
@@ -37,7 +37,8 @@ def _local(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).isoformat()
 
 
-def status_view(s: Snapshot, version: str) -> dict[str, Any]:
+def status_view(s: Snapshot, version: str, record: RecordState | None = None) -> dict[str, Any]:
+    """`record`: the audit log, where it is known."""
     counts = {
         f"ipv{family}": sum(count for f, _, count in s.prefixes if f == family)
         for family in FAMILIES
@@ -68,4 +69,16 @@ def status_view(s: Snapshot, version: str) -> dict[str, Any]:
             "problem": s.last_good.problem,
         },
         "missing_devices": list(s.missing_devices),
+        **({"audit": record_view(record)} if record else {}),
+    }
+
+
+def record_view(record: RecordState) -> dict[str, Any]:
+    """The newest record by number and digest, so that a log whose end was cut off is known."""
+    return {
+        "records": record.records,
+        "digest": record.digest,
+        "waiting": record.waiting,
+        "lost": record.lost,
+        "problem": record.problem,
     }

@@ -14,13 +14,18 @@ from enforcer.policy.places import Document
 from enforcer.policy.windows import Placed
 from enforcer.schedule.horizon import check_schedule
 from enforcer.schedule.orders import Orders
+from enforcer.schedule.past import PastGuards
 
 
-def check_orders(policy: Policy, before: Orders, after: Orders, now: datetime) -> list[Problem]:
-    """The problems that `policy` has under `after` and did not have under `before`."""
+def check_orders(
+    policy: Policy, before: Orders, after: Orders, now: datetime, past: PastGuards = ()
+) -> list[Problem]:
+    """The problems that `policy` has under `after` and did not have under `before`; `past` as in
+    `check_schedule`.
+    """
     placed = [_placed(window) for window in policy.windows]
-    old = set(check_schedule(placed, policy.estates, now, before))
-    new = check_schedule(placed, policy.estates, now, after)
+    old = set(check_schedule(placed, policy.estates, now, before, past))
+    new = check_schedule(placed, policy.estates, now, after, past)
     return sorted(problem for problem in set(new) if problem not in old)
 
 

@@ -20,6 +20,7 @@ from enforcer.policy.windows import Placed
 from enforcer.policy.words import shown
 from enforcer.policy.zones import read
 from enforcer.schedule.orders import Orders, counted
+from enforcer.schedule.past import PastGuards
 from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
 from enforcer.schedule.together import Armed, check_together
 
@@ -34,8 +35,11 @@ def check_schedule(
     estates: Sequence[Estate],
     now: datetime | None = None,
     orders: Orders = NO_ORDERS,
+    past: PastGuards = (),
 ) -> list[Problem]:
-    """Every problem of windows as instants, over the horizon, provisional ones as confirmed."""
+    """Every problem of windows as instants, over the horizon, provisional ones as confirmed.
+    `past` is guard that was armed before; the ceilings count it, whether it is still declared.
+    """
     after, before = horizon((one.window for one in placed), now)
     problems: list[Problem] = []
     armed: list[Armed] = []
@@ -51,7 +55,7 @@ def check_schedule(
         problems += _moved_together(one, opening)
         armed += (Armed(a.starts_at, a.ends_at, index, one) for a in opening)
     armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
-    return problems + check_together(armed, estates)
+    return problems + check_together(armed, estates, past, now)
 
 
 def horizon(windows: Iterable[Window], now: datetime | None) -> tuple[datetime, datetime]:

@@ -16,6 +16,7 @@ from enforcer.policy.model import Policy
 from enforcer.policy.zones import Zones
 from enforcer.schedule.horizon import NO_ORDERS, check_schedule
 from enforcer.schedule.orders import Orders
+from enforcer.schedule.past import PastGuards
 
 
 def load(
@@ -25,15 +26,17 @@ def load(
     read_calendar: Callable[[str], bytes] = no_calendars,
     now: datetime | None = None,
     orders: Orders = NO_ORDERS,
+    past: PastGuards = (),
 ) -> Policy:
     """The policy of `documents` (file name → bytes), of which `main` is `enforcer.yaml`.
 
     Windows come in order of file name and place. `read_calendar` as in `policy.load`. Windows are
     looked at over a horizon: from `now` on when it is given, else from the first time that any
-    window names on, so that the answer is the same on every day. Raises PolicyError.
+    window names on, so that the answer is the same on every day. `past` as in `check_schedule`.
+    Raises PolicyError.
     """
     draft = read_documents(documents, main, zones, read_calendar)
-    problems = [*draft.problems, *check_schedule(draft.placed, draft.estates, now, orders)]
+    problems = [*draft.problems, *check_schedule(draft.placed, draft.estates, now, orders, past)]
     if problems or draft.policy is None:
         raise PolicyError(sorted(set(problems)))
     return draft.policy

@@ -2,15 +2,15 @@
 reserved, guard an estate without a pause for longer than one guard window may last, keep guard
 armed more than half of any 30 days.
 
-Occurrences of all windows of all forms come in, sorted; problems go out. Provisional windows are
-not armed and are not among them.
+Occurrences of all windows of all forms come in, sorted, and guard of the past as the record tells
+it; problems go out. Provisional windows are not armed and are not among them.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import accumulate
@@ -21,6 +21,7 @@ from enforcer.policy.forms import hours
 from enforcer.policy.model import Estate, Mark
 from enforcer.policy.windows import Placed
 from enforcer.policy.words import shown
+from enforcer.schedule.past import PastGuard, PastGuards
 
 # More pairs than this tell nobody more.
 MOST_CONFLICTS = 100
@@ -40,16 +41,65 @@ class Armed:
         return self.placed.window.id
 
 
-def check_together(armed: Sequence[Armed], estates: Sequence[Estate]) -> list[Problem]:
-    """Every conflict between occurrences, each pair or group of windows once."""
+@dataclass(frozen=True, slots=True, order=True)
+class Guarding:
+    """Guard over a span. `placed` is None when it is told by the record and not by the files: it
+    counts, but nobody can mend it. `open`: not all of it is past.
+    """
+
+    starts_at: datetime
+    ends_at: datetime
+    index: int
+    name: str = field(compare=False)
+    estate: str = field(compare=False)
+    placed: Placed | None = field(compare=False)
+    open: bool = field(compare=False)
+
+
+def check_together(
+    armed: Sequence[Armed],
+    estates: Sequence[Estate],
+    past: PastGuards = (),
+    now: datetime | None = None,
+) -> list[Problem]:
+    """Every conflict between occurrences, each pair or group of windows once. `past` counts in the
+    ceilings of guard; what is over and cannot be mended at `now` is no conflict.
+    """
     # Staged windows hold back nothing.
-    guarding = [a for a in armed if a.placed.window.guard and not a.placed.window.stage]
+    guarding = [
+        Guarding(
+            a.starts_at,
+            a.ends_at,
+            a.index,
+            shown(a.id),
+            a.placed.window.guard.estate,
+            a.placed,
+            not past or now is None or a.ends_at > now,
+        )
+        for a in armed
+        if a.placed.window.guard and not a.placed.window.stage
+    ]
+    declared = {g.name for g in guarding}
+    guarding += (_told(p, declared) for p in past)
+    guarding.sort()
     return [
         *_marks(armed),
         *_shares(armed),
         *_guard_chains(guarding, estates),
         *_guard_budget(guarding),
     ]
+
+
+def _told(p: PastGuard, declared: Collection[str]) -> Guarding:
+    name = shown(p.window)
+    name = name if name in declared else f"{name} (on the record)"
+    return Guarding(p.starts_at, p.ends_at, -1, name, p.estate, None, False)
+
+
+def _blamed(guarding: Iterable[Guarding]) -> Placed | None:
+    """The last window that an operator can still mend; None when there is none."""
+    mendable = [g.placed for g in guarding if g.open and g.placed is not None]
+    return mendable[-1] if mendable else None
 
 
 def _marks(armed: Iterable[Armed]) -> Iterator[Problem]:
@@ -143,10 +193,10 @@ def _listed(names: Iterable[str], most: int = 8) -> str:
 # --- the ceilings of promise 7 --------------------------------------------------------------------
 
 
-def _guard_chains(guarding: Iterable[Armed], estates: Sequence[Estate]) -> Iterator[Problem]:
+def _guard_chains(guarding: Iterable[Guarding], estates: Sequence[Estate]) -> Iterator[Problem]:
     """A chain of guard windows is one guard window: else two would outlast the ceiling of one."""
     groups = _groups(estates)
-    chains: dict[str, list[Armed]] = {}
+    chains: dict[str, list[Guarding]] = {}
     told: set[frozenset[int]] = set()
     for one in guarding:
         group = _group(one, groups)
@@ -159,7 +209,7 @@ def _guard_chains(guarding: Iterable[Armed], estates: Sequence[Estate]) -> Itera
         yield from _too_long(chain, told)
 
 
-def _needed(chain: list[Armed]) -> list[Armed]:
+def _needed(chain: list[Guarding]) -> list[Guarding]:
     """A chain of thousands of overlapping windows is known by its first, last and longest."""
     if len(chain) < 64:
         return chain
@@ -167,15 +217,17 @@ def _needed(chain: list[Armed]) -> list[Armed]:
     return list(dict.fromkeys((*chain[:8], latest, *chain[-8:])))
 
 
-def _too_long(chain: Sequence[Armed], told: set[frozenset[int]]) -> Iterator[Problem]:
+def _too_long(chain: Sequence[Guarding], told: set[frozenset[int]]) -> Iterator[Problem]:
     starts_at, ends_at = chain[0].starts_at, max(a.ends_at for a in chain)
     windows = frozenset(a.index for a in chain)
     # One occurrence alone is measured where it is declared.
     if ends_at - starts_at <= limits.GUARD_WINDOW or len(chain) == 1 or windows in told:
         return
     told.add(windows)
-    last = chain[-1]
-    names = _listed(shown(a.id) for a in chain)
+    last = _blamed(chain)
+    if last is None:
+        return
+    names = _listed(a.name for a in chain)
     verb = "guard the same estate" if len(windows) > 1 else "guards its estate"
     pause = hours(limits.GUARD_PAUSE)
     fact = (
@@ -185,13 +237,11 @@ def _too_long(chain: Sequence[Armed], told: set[frozenset[int]]) -> Iterator[Pro
         "windows is one guard window"
     )
     remedy = f"shorten them, or leave a pause of {pause} between them"
-    yield last.placed.problem(f"{fact}; {remedy}", "measures", "guard")
+    yield last.problem(f"{fact}; {remedy}", "measures", "guard")
 
 
-def _group(one: Armed, groups: dict[str, str]) -> str:
-    guard = one.placed.window.guard
-    assert guard is not None
-    return groups.get(guard.estate, guard.estate)
+def _group(one: Guarding, groups: dict[str, str]) -> str:
+    return groups.get(one.estate, one.estate)
 
 
 def _groups(estates: Sequence[Estate]) -> dict[str, str]:
@@ -211,7 +261,7 @@ def _groups(estates: Sequence[Estate]) -> dict[str, str]:
     return first
 
 
-def _guard_budget(guarding: Sequence[Armed]) -> Iterator[Problem]:
+def _guard_budget(guarding: Sequence[Guarding]) -> Iterator[Problem]:
     """Any 30 days hold at most 15 armed ones."""
     spans = list(_merged((a.starts_at, a.ends_at) for a in guarding))
     if not spans:
@@ -232,11 +282,13 @@ def _guard_budget(guarding: Sequence[Armed]) -> Iterator[Problem]:
         length = armed_until(end) - armed_until(start)
         if length > limits.GUARD_ARMED_IN_PERIOD:
             inside = [a for a in guarding if a.starts_at < end and a.ends_at > start]
-            names = _listed(shown(a.id) for a in inside)
+            last = _blamed(inside)
+            if last is None:
+                continue
+            names = _listed(a.name for a in inside)
             fact = f"guard is armed for {hours(length)} of the 30 days from {start:%Y-%m-%dT%H:%MZ}"
             ceiling = f"over the ceiling of {hours(limits.GUARD_ARMED_IN_PERIOD)}"
             remedy = "shorten or remove some, or leave guard out of them"
-            last = inside[-1].placed
             yield last.problem(f"{fact} by {names}, {ceiling}; {remedy}", "measures", "guard")
             return
 

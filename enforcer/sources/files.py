@@ -23,6 +23,7 @@ from enforcer.policy.zones import Zones
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.load import load
 from enforcer.schedule.orders import Orders
+from enforcer.schedule.past import PastGuards
 from enforcer.sources.reading import read_whole, refusal
 from enforcer.sources.trust import distrust
 
@@ -47,9 +48,14 @@ class Documents:
     files: Mapping[str, bytes]
     calendars: Mapping[str, bytes] = field(default_factory=dict)
 
-    def policy(self, now: datetime | None = None, orders: Orders = NO_ORDERS) -> Policy:
+    def policy(
+        self,
+        now: datetime | None = None,
+        orders: Orders = NO_ORDERS,
+        past: PastGuards = (),
+    ) -> Policy:
         """The policy that they declare, with nothing read anew. Raises PolicyError."""
-        return load(self.files, self.main, ZONES, self._calendar, now, orders)
+        return load(self.files, self.main, ZONES, self._calendar, now, orders, past)
 
     def _calendar(self, name: str) -> bytes:
         try:
@@ -168,14 +174,16 @@ def load_policy(
     now: datetime | None = None,
     orders: Orders = NO_ORDERS,
     more: Mapping[str, bytes] = MappingProxyType({}),
+    past: PastGuards = (),
 ) -> tuple[Policy, dict[str, bytes]]:
     """The policy at `config_path`, and the bytes of the registry files it names, by name.
 
-    With `now`, windows are looked at from then on, under `orders` (`schedule.load`). `more` are
+    With `now`, windows are looked at from then on, under `orders` and beside `past`
+    (`schedule.load`). `more` are
     windows files that are not on the disk yet, by name. Raises PolicyError with every
     problem of the configuration or, when it has none, of the registry files that cannot be read.
     """
-    policy, texts = read_texts(config_path, now, orders, more)
+    policy, texts = read_texts(config_path, now, orders, more, past=past)
     return policy, dict(texts.registries)
 
 
@@ -186,6 +194,7 @@ def read_texts(
     more: Mapping[str, bytes] = MappingProxyType({}),
     *,
     guarded: bool = False,
+    past: PastGuards = (),
 ) -> tuple[Policy, Texts]:
     """As `load_policy`, with all bytes that were read. With `guarded` every file and folder that
     somebody else could change is refused.
@@ -199,7 +208,7 @@ def read_texts(
     def read_calendar(name: str) -> bytes:
         return calendars.setdefault(name, reader.calendar(name))
 
-    policy = load({**files, **more}, main, ZONES, read_calendar, now, orders)
+    policy = load({**files, **more}, main, ZONES, read_calendar, now, orders, past)
     registries = reader.every(policy.registry.files, REGISTRY_BYTES)
     if reader.problems:
         raise RegistryError(sorted(reader.problems))

@@ -12,6 +12,7 @@ from enforcer.policy.model import Policy
 from enforcer.policy.registry import Registry, merge, parse_registry
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.orders import Orders
+from enforcer.schedule.past import PastGuards
 from enforcer.sources.files import Documents, RegistryError, read_texts
 
 
@@ -25,12 +26,16 @@ class Configuration:
 
 
 def load_configuration(
-    config: Path, now: datetime | None = None, orders: Orders = NO_ORDERS
+    config: Path,
+    now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
+    past: PastGuards = (),
 ) -> Configuration:
-    """`now` and `orders` as in `load_policy`. Raises PolicyError with every problem of every file;
-    then nothing of it is used. A file that somebody else could change is such a problem.
+    """`now`, `orders` and `past` as in `load_policy`. Raises PolicyError with every problem of
+    every file; then nothing of it is used. A file that somebody else could change is such a
+    problem.
     """
-    policy, texts = read_texts(config, now, orders, guarded=True)
+    policy, texts = read_texts(config, now, orders, guarded=True, past=past)
     return Configuration(policy, parse_all(texts.registries, policy), texts.documents)
 
 

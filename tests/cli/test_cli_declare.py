@@ -154,7 +154,7 @@ def test_a_window_is_declared_armed_closed_and_on_the_record(
         ("declared", "ddos", "NOC-1"),
         ("closed", "ddos", "NOC-1"),
     ]
-    assert all("(pid " in event["who"] for event in enforcer.record())
+    assert all(", pid " in event["who"] for event in enforcer.record())
     assert [w["state"] for w in enforcer.json("windows")] == ["closed"]
 
 

@@ -55,6 +55,15 @@ def test_the_daemon_wakes_for_the_opening_the_lease_and_the_end() -> None:
     assert daemon.next_wake() == CLOSES
 
 
+def test_who_asks_all_the_time_puts_no_look_no_lease_and_no_day_off() -> None:
+    world = World()
+    for stepped_at in (INSIDE, OPENS.replace(hour=23, minute=59, second=55)):
+        due = min(world.step_at(stepped_at).next_wake(), stepped_at + LEASE / 4)
+        for asked in range(20):
+            world.clock.at = stepped_at + timedelta(seconds=asked)
+            assert world.daemon.next_wake() <= due
+
+
 def test_a_window_without_daemon_is_released_after_its_lease() -> None:
     world = World()
     world.step_at(INSIDE)

@@ -92,7 +92,7 @@ def test_a_shrink_is_refused_over_a_restart_too_until_somebody_accepts_it(
     (accepted,) = audited(gateway, "accepted")
     assert accepted["token"] == token
     assert accepted["removed"] == {"freelancer": 20}
-    assert accepted["who"].startswith("root (pid ")
+    assert accepted["who"].startswith("root (uid 0, pid ")
 
 
 def test_a_registry_broken_at_a_restart_leaves_an_armed_window_armed(gateway: Gateway) -> None:

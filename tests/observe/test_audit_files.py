@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -151,7 +152,8 @@ while True:
 
 def writer(directory: Path, name: str) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-c", textwrap.dedent(WRITER), str(directory), name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # Unbuffered: what a buffer read beyond a line, `communicate` would not give back.
+    return subprocess.Popen(command, bufsize=0, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
 def test_a_writer_killed_at_any_moment_loses_at_most_the_record_it_was_writing(
@@ -311,3 +313,14 @@ def test_what_was_mended_is_on_the_record_once_there_is_space(
     disk.room = 10**6
     fill(log, 1, 2)
     assert whats(tmp_path) == ["confirmed", "confirmed", "mended", "confirmed"]
+
+
+def test_records_of_some_words_are_found_and_no_text_can_pose_as_one(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, rotate_bytes=600)
+    trap = '","what":"armed","x":"'
+    for number, what in enumerate(("armed", "repaired", "ended", "repaired")):
+        one = replace(event(number, reason=trap), what=what)
+        log.append(one.at, values(one))
+    assert len(files(tmp_path)) > 1
+    assert [r.what for r in records(tmp_path, ("armed", "ended"))] == ["armed", "ended"]
+    assert [r.what for r in records(tmp_path)] == ["armed", "repaired", "ended", "repaired"]

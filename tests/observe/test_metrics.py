@@ -88,6 +88,9 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_kernel_mismatches_total": set(),
     "enforcer_clock_synchronised": set(),
     "enforcer_audit_records_total": set(),
+    "enforcer_audit_newest_info": {"digest"},
+    "enforcer_audit_waiting_records": set(),
+    "enforcer_audit_write_failures_total": set(),
 }
 
 

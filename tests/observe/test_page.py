@@ -12,6 +12,7 @@ from enforcer.observe.page import style
 from enforcer.observe.page.sections import MOST_CATEGORIES, SILENCE_S
 from enforcer.observe.page.timeline import MOST_LISTED
 from enforcer.observe.page.words import both, length, size
+from enforcer.observe.snapshot import RecordState
 from enforcer.schedule.orders import Order, Orders
 from tests.observe.page_worlds import (
     DAY,
@@ -103,13 +104,15 @@ def test_everything_that_is_wrong_comes_first_and_in_full() -> None:
         contested=True,
         promise_violations=1,
     )
-    document = read(html(look(seen, silent_s=SILENCE_S + 1)))
+    record = RecordState(problem="the record cannot be written (no room)")
+    document = read(html(replace(look(seen, silent_s=SILENCE_S + 1), record=record)))
     told = [t.text for t in document.every("div", class_="tell") if t.text]
     assert [t.split(".")[0].split(":")[0] for t in told] == [
         "The daemon's loop has not turned for 31 s",
         "What is wanted is not all in force",
         "Due, and not armed",
         "Interfaces that are not there",
+        "What is done is not put on the record",
         "What the files hold is refused; what was accepted before stays in force",
     ]
     assert document.one("pre").children == [error]

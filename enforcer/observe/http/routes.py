@@ -24,7 +24,7 @@ from enforcer.observe.page.document import document, page
 from enforcer.observe.page.look import Look, Totals, rows
 from enforcer.observe.page.sections import SILENCE_S
 from enforcer.observe.page.style import CONTENT_POLICY
-from enforcer.observe.snapshot import Occurrence, Snapshot
+from enforcer.observe.snapshot import Occurrence, RecordState, Snapshot
 from enforcer.observe.views import status_view, window_views
 from enforcer.ruleset.question import Explained, Question, QuestionError, instant
 from enforcer.schedule.agenda import entries
@@ -54,6 +54,7 @@ class Sight:
     version: str
     totals: Callable[[], Totals] = dict
     explain: Callable[[Question], Explained | None] = lambda _: None
+    record: Callable[[], RecordState | None] = lambda: None
 
 
 def routes(sight: Sight) -> dict[str, Route]:
@@ -91,7 +92,7 @@ def _look(sight: Sight) -> Look:
     except KernelError:
         totals = None
     laid, more = rows(snapshot, sight.orders(), now)
-    return Look(snapshot, totals, now, sight.silent_s(), sight.version, laid, more)
+    return Look(snapshot, totals, now, sight.silent_s(), sight.version, laid, more, sight.record())
 
 
 def _metrics(sight: Sight, request: Request) -> Response:
@@ -114,7 +115,7 @@ def _health(sight: Sight) -> Response:
 
 
 def _status(sight: Sight) -> Response:
-    return _json(status_view(_require(sight.snapshot()), sight.version))
+    return _json(status_view(_require(sight.snapshot()), sight.version, sight.record()))
 
 
 def _windows(sight: Sight, request: Request) -> Response:

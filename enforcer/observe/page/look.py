@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from enforcer.observe.snapshot import Snapshot
+from enforcer.observe.snapshot import RecordState, Snapshot
 from enforcer.ruleset.measures import CounterName
 from enforcer.schedule.agenda import Entry, entries
 from enforcer.schedule.orders import Orders
@@ -42,6 +42,7 @@ class Look:
     version: str
     rows: tuple[Row, ...] = ()
     more: int = 0
+    record: RecordState | None = None
 
     @property
     def due(self) -> list[Entry]:

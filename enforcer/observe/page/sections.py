@@ -65,6 +65,8 @@ def verdict(look: Look) -> Html:
             "warn", f"Interfaces that are not there: {', '.join(s.missing_devices)}",
             "Nothing is guarded or reserved there until they are back.",
         ))  # fmt: skip
+    if look.record is not None and look.record.problem is not None:
+        found.append(tell("warn", "What is done is not put on the record.", look.record.problem))
     if s.config_error is not None:
         below = join("The mistake is ", el("a", "below", href="#reload"), ".")
         title = "What the files hold is refused; what was accepted before stays in force."
