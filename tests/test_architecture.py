@@ -128,6 +128,7 @@ TESTED_BY: dict[str, str] = {
     "registries.jsonform": "registries/test_reading.py",
     "registries.loose": "registries/test_table.py",
     "registries.nesting": "registries/test_lint.py",
+    "registries.overlaps": "registries/test_lint.py",
     "registries.sheetwriting": "registries/test_writing.py",
     "registries.sheetxml": "registries/test_workbook.py",
     **{

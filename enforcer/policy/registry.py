@@ -71,7 +71,8 @@ _SERVICE_LISTS = 65535
 MOST_COUNTED = 1_000_000
 # The header stands within so many lines of comments and blanks.
 _PREAMBLE_LINES = 10_000
-_PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")
+# What a line of the plain form begins with.
+PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")
 
 
 def empty_registry(categories: Sequence[str]) -> Registry:
@@ -159,7 +160,7 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
             raise _refused(name, f"fields are separated by {title}; use commas", number, 1)
     try:
         text = decode_line(line)
-        if "," not in text and _PREFIX_LIKE.match(text.strip()):
+        if "," not in text and PREFIX_LIKE.match(text.strip()):
             return False
         names = [value for _, value in split_fields(text)]
     except RowError as error:

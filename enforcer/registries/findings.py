@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enforcer.policy.registry import Registry
+from enforcer.registries.nesting import Side
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -66,6 +67,21 @@ class Report:
             Place(*self.registry.place(int(rows[k])), message(k)) for k in order.tolist()
         )
         self.findings.append(Finding(check, severity, len(rows), places))
+
+    def add_of(
+        self,
+        check: str,
+        severity: Severity,
+        sides: list[Side],
+        found: list[tuple[NDArray[np.intp], NDArray[Any]]],
+        message: Callable[[int, int], str],
+    ) -> None:
+        """As `add`, of both families: `found` has the rows of each and one number a row, and
+        `message` gets the row number and that number.
+        """
+        rows = np.concatenate([r + side.first for (r, _), side in zip(found, sides, strict=True)])
+        more = np.concatenate([more for _, more in found])
+        self.add(check, severity, rows, lambda k: message(int(rows[k]), int(more[k])))
 
     def _in_file_order(self, rows: NDArray[np.intp]) -> NDArray[np.intp]:
         files = np.concatenate([self.registry.v4.file, self.registry.v6.file])[rows]

@@ -8,20 +8,18 @@ warnings what a person should look at.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import date
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from enforcer.lookup.aggregate import aggregate
-from enforcer.policy.prefix import FAMILIES, Family, Prefix, parse_prefix
+from enforcer.policy.prefix import Family, Prefix, parse_prefix
 from enforcer.policy.registry import Columns, Registry, day_number
 from enforcer.policy.registry_columns import masked, pick, run_starts
 from enforcer.registries.findings import Finding, Report
-from enforcer.registries.nesting import DEEPEST, Nesting, id_codes, together
+from enforcer.registries.nesting import Side
+from enforcer.registries.overlaps import overlaps
 from enforcer.registries.rpki import Payloads, check_origins
 
 # Never seen on the Internet (RFC 6890, RFC 5737, RFC 3849, RFC 9637), and no bogon that the parser
@@ -54,16 +52,6 @@ _LEAST_TO_COMPARE = 20
 _FEW = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One family: its rows, the number of each id, and what lies around what."""
-
-    columns: Columns
-    first: int
-    ids: NDArray[np.int64]
-    nesting: Nesting
-
-
 def lint(
     registry: Registry,
     day: date,
@@ -79,15 +67,10 @@ def lint(
     called with the checks done, of `CHECKS`.
     """
     report = Report(registry, most)
-    parts = [registry.of_family(family) for family in FAMILIES]
-    codes = id_codes(parts)
-    sides = [
-        _Side(columns, registry.first_row(columns.family), ids, Nesting.of(columns))
-        for columns, ids in zip(parts, codes, strict=True)
-    ]
-    checks: list[Callable[[Report, list[_Side], date], None]] = [
+    sides = Side.both(registry)
+    checks: list[Callable[[Report, list[Side], date], None]] = [
         _days,
-        _duplicates_and_overlaps,
+        overlaps,
         _broad,
         _aggregatable,
     ]
@@ -103,23 +86,7 @@ def lint(
 CHECKS = 5
 
 
-def _gathered(
-    report: Report,
-    check: str,
-    severity: Any,
-    sides: list[_Side],
-    found: list[tuple[NDArray[np.intp], NDArray[Any]]],
-    message: Callable[[int, int], str],
-) -> None:
-    """Reports rows of both families; `found` has the rows and one number for each, for `message`
-    (which gets the row number and that number).
-    """
-    rows = np.concatenate([rows + side.first for (rows, _), side in zip(found, sides, strict=True)])
-    more = np.concatenate([more for _, more in found])
-    report.add(check, severity, rows, lambda k: message(int(rows[k]), int(more[k])))
-
-
-def _special(report: Report, sides: list[_Side], laboratory: bool) -> None:
+def _special(report: Report, sides: list[Side], laboratory: bool) -> None:
     found = []
     for side in sides:
         kind = np.full(len(side.columns), -1, np.intp)
@@ -128,8 +95,7 @@ def _special(report: Report, sides: list[_Side], laboratory: bool) -> None:
                 kind[(kind < 0) & _overlapping(side.columns, prefix)] = number
         rows = np.flatnonzero(kind >= 0)
         found.append((rows, kind[rows]))
-    _gathered(
-        report,
+    report.add_of(
         "not-on-the-internet",
         "note" if laboratory else "error",
         sides,
@@ -162,7 +128,7 @@ def _overlapping(columns: Columns, prefix: Prefix) -> NDArray[np.bool_]:
     return same
 
 
-def _days(report: Report, sides: list[_Side], day: date) -> None:
+def _days(report: Report, sides: list[Side], day: date) -> None:
     today = day_number(day)
     expired, early = [], []
     for side in sides:
@@ -170,16 +136,14 @@ def _days(report: Report, sides: list[_Side], day: date) -> None:
         expired.append((rows, today - side.columns.valid_until[rows]))
         rows = np.flatnonzero(side.columns.valid_from > today)
         early.append((rows, side.columns.valid_from[rows] - today))
-    _gathered(
-        report,
+    report.add_of(
         "expired",
         "warning",
         sides,
         expired,
         lambda _, days: f"ended {_many(days, 'day')} ago; renew it, or remove the row",
     )
-    _gathered(
-        report,
+    report.add_of(
         "not-yet-valid",
         "note",
         sides,
@@ -192,77 +156,7 @@ def _many(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def _duplicates_and_overlaps(report: Report, sides: list[_Side], day: date) -> None:
-    """One walk over all chains. Of each kind a row is told once, with the nearest other row."""
-    kinds = ("duplicate", "redundant", "two-categories", "overlap")
-    pairs: dict[str, list[tuple[NDArray[np.intp], NDArray[Any]]]] = {kind: [] for kind in kinds}
-    deep = []
-    for side in sides:
-        columns = side.columns
-        seen = {kind: np.full(len(columns), -1, np.intp) for kind in kinds}
-        depth = 0
-        last = np.zeros(0, np.intp)
-        for rows, others in side.nesting.chains():
-            depth += 1
-            last = rows
-            # In a plain list nobody knows whose a row is: all may be one registrant's.
-            own = side.ids[rows] == side.ids[others]
-            meet = together(columns, rows, others)
-            same = columns.category[rows] == columns.category[others]
-            equal = columns.length[rows] == columns.length[others]
-            services = columns.services[rows] == columns.services[others]
-            since = columns.valid_from[others] <= columns.valid_from[rows]
-            until = columns.valid_until[others] >= columns.valid_until[rows]
-            exact = (columns.valid_from[rows] == columns.valid_from[others]) & (
-                columns.valid_until[rows] == columns.valid_until[others]
-            )
-            duplicate = own & same & equal & services & exact
-            wider = services | (columns.services[others] == 0)
-            for kind, which in (
-                ("duplicate", duplicate),
-                ("redundant", own & same & wider & since & until & ~duplicate),
-                ("two-categories", own & ~same & meet),
-                ("overlap", ~own & meet),
-            ):
-                _note(seen[kind], rows, others, which)
-        for kind in kinds:
-            rows = np.flatnonzero(seen[kind] >= 0)
-            pairs[kind].append((rows, seen[kind][rows] + side.first))
-        deepest = last if depth == DEEPEST else last[:0]
-        deep.append((deepest, deepest))
-
-    def tell(kind: str, severity: str, text: str) -> None:
-        _gathered(
-            report,
-            kind,
-            severity,
-            sides,
-            pairs[kind],
-            lambda row, other: text.format(report.where(other, row)),
-        )
-
-    tell("duplicate", "warning", "says the same as {}; remove one of them")
-    tell("overlap", "warning", "overlaps {} of another registrant; agree on whose it is")
-    tell("two-categories", "warning", "is of another category than {} around it; correct one")
-    tell("redundant", "warning", "adds nothing to {}, which covers it; remove it")
-    _gathered(
-        report,
-        "nested-deep",
-        "note",
-        sides,
-        deep,
-        lambda *_: f"lies inside {DEEPEST} other rows or more; only the nearest were compared",
-    )
-
-
-def _note(
-    seen: NDArray[np.intp], rows: NDArray[Any], others: NDArray[Any], which: NDArray[np.bool_]
-) -> None:
-    fresh = which & (seen[rows] < 0)
-    seen[rows[fresh]] = others[fresh]
-
-
-def _broad(report: Report, sides: list[_Side], day: date) -> None:
+def _broad(report: Report, sides: list[Side], day: date) -> None:
     found = []
     for side in sides:
         length = side.columns.length.astype(np.int16)
@@ -278,8 +172,7 @@ def _broad(report: Report, sides: list[_Side], day: date) -> None:
                 usual.append(np.full(len(broad), middle))
         found.append((np.concatenate(rows_found), np.concatenate(usual)))
     lengths = np.concatenate([side.columns.length for side in sides])
-    _gathered(
-        report,
+    report.add_of(
         "broad",
         "warning",
         sides,
@@ -291,7 +184,7 @@ def _broad(report: Report, sides: list[_Side], day: date) -> None:
     )
 
 
-def _aggregatable(report: Report, sides: list[_Side], day: date) -> None:
+def _aggregatable(report: Report, sides: list[Side], day: date) -> None:
     """Rows that differ in the prefix only, and whose prefixes are halves of one."""
     found = []
     for side in sides:
@@ -331,8 +224,7 @@ def _aggregatable(report: Report, sides: list[_Side], day: date) -> None:
         rows = np.flatnonzero(others >= 0)
         found.append((rows, others[rows] + side.first))
     lengths = np.concatenate([side.columns.length for side in sides])
-    _gathered(
-        report,
+    report.add_of(
         "aggregatable",
         "note",
         sides,
@@ -342,14 +234,3 @@ def _aggregatable(report: Report, sides: list[_Side], day: date) -> None:
             f"/{lengths[row] - 1}; write one row"
         ),
     )
-
-
-def covered(registry: Registry, day: date) -> dict[Family, int]:
-    """The number of prefixes that hold just what is registered on the day, by family."""
-    counts: dict[Family, int] = {}
-    for family in FAMILIES:
-        columns = registry.of_family(family)
-        valid = columns.valid(day)
-        _, length = aggregate(family, pick(columns.words, valid), columns.length[valid])
-        counts[family] = len(length)
-    return counts

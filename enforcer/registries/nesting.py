@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enforcer.lookup.tree import parents
+from enforcer.policy.prefix import FAMILIES
+from enforcer.policy.registry import Registry
 from enforcer.policy.registry_columns import Columns, pick, run_starts, sort_order
 
 Rows = NDArray[np.intp]
@@ -77,6 +79,25 @@ def id_codes(parts: list[Columns]) -> list[NDArray[np.int64]]:
             first = end
         found.append(np.array(numbers, np.int64))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One family: its rows, the number of each id, and what lies around what."""
+
+    columns: Columns
+    first: int
+    ids: NDArray[np.int64]
+    nesting: Nesting
+
+    @classmethod
+    def both(cls, registry: Registry) -> list[Side]:
+        """Of both families."""
+        parts = [registry.of_family(family) for family in FAMILIES]
+        return [
+            cls(columns, registry.first_row(columns.family), ids, Nesting.of(columns))
+            for columns, ids in zip(parts, id_codes(parts), strict=True)
+        ]
 
 
 def together(columns: Columns, rows: Any, others: Any) -> NDArray[np.bool_]:

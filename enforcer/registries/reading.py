@@ -16,7 +16,7 @@ import numpy as np
 
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.prefix import FAMILIES
-from enforcer.policy.registry import Columns, Registry, parse_registry
+from enforcer.policy.registry import PREFIX_LIKE, Columns, Registry, parse_registry
 from enforcer.policy.words import nearest, shown
 from enforcer.registries.delegated import Chosen, is_delegated, read_delegated
 from enforcer.registries.gathering import Gathering, Note, Notes, Progress, categories_of
@@ -72,7 +72,7 @@ def form_of(data: bytes) -> Form:
         if text and not text.startswith("#"):
             if is_delegated(text):
                 return "delegated"
-            return "csv" if "," in text or ";" in text or "\t" in text else "plain"
+            return "plain" if "," not in text and PREFIX_LIKE.match(text) else "csv"
     return "csv"
 
 

@@ -10,10 +10,9 @@ from drawn_registries import CATEGORIES, DAY, Drawn
 from hypothesis import given, settings
 
 from enforcer.policy.registry import Registration, parse_registry
-from enforcer.registries import lint as lint_module
-from enforcer.registries import nesting
+from enforcer.registries import nesting, overlaps
 from enforcer.registries.findings import Finding
-from enforcer.registries.lint import covered, lint
+from enforcer.registries.lint import lint
 from tests.registries.many_owners import owned
 
 FIRST, LAST = date.min, date.max
@@ -129,7 +128,7 @@ def test_a_deep_nest_is_looked_into_so_far_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(nesting, "DEEPEST", 3)
-    monkeypatch.setattr(lint_module, "DEEPEST", 3)
+    monkeypatch.setattr(overlaps, "DEEPEST", 3)
     rows = "id,prefix,category,valid_from,valid_until,services\n" + "".join(
         f"r{n},20.0.0.0/{n},house,,,\n" for n in range(16, 22)
     )
@@ -144,12 +143,3 @@ def test_no_finding_shows_an_id_or_a_prefix() -> None:
         assert "R-" not in text
         assert "20.0" not in text
         assert "2a01" not in text
-
-
-def test_the_cover_of_a_registry() -> None:
-    rows = (
-        "id,prefix,category,valid_from,valid_until,services\n"
-        "a,20.0.0.0/25,house,,,\nb,20.0.0.128/25,house,,,\nc,20.0.1.0/24,house,,2020-01-01,\n"
-        "d,2a01::/48,house,,,\n"
-    )
-    assert covered(parse_registry("r", rows.encode(), CATEGORIES), DAY) == {4: 1, 6: 1}

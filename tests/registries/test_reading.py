@@ -49,6 +49,8 @@ def rows(reading: Reading) -> list[tuple[int, str, str, str]]:
         (DELEGATED, "delegated"),
         (b"".join(DELEGATED.splitlines(keepends=True)[4:]), "delegated"),
         (workbook([["prefix"]]), "xlsx"),
+        (b"20.0.0.0/24 # ours, for now\n", "csv"),
+        (b"vpn.example\n", "csv"),
         (b"", "csv"),
     ],
 )
