@@ -16,7 +16,7 @@ from typing import NamedTuple
 from enforcer.registries.sheetxml import parse
 from enforcer.registries.zipped import Archive, SheetError
 
-# A sheet of a million rows and six columns unpacks to some 300 MB.
+# A sheet of a million rows and six columns unpacks to some 200 MB.
 MOST_UNPACKED = 512 * 1024**2
 _MOST_CELLS = 8_000_000
 _MOST_STRINGS = 4_000_000
