@@ -104,6 +104,8 @@ TESTED_BY: dict[str, str] = {
     "observe.page.sections": "observe/test_page.py",
     "observe.page.style": "kernel/test_page_browser.py",
     "observe.page.words": "observe/test_page.py",
+    "observe.report_style": "kernel/test_report_browser.py",
+    "observe.report_text": "observe/test_report.py",
     "observe.snapshot": "observe/test_views.py",
     "policy.documents": "policy/test_load.py",
     "policy.estates": "ruleset/test_promises.py",

@@ -38,6 +38,7 @@ VERBS = {
     "disarm": "end every armed window at once, with or without the daemon",
     "registry": "read, check, compare and write registry files of other forms",
     "export": "write the registered set in the language of a router",
+    "report": "tell the public what was done in a period, and to how much traffic",
     "audit": "check that the record of what was done is whole",
     "doctor": "look whether this gateway can do it, and what stands in the way",
     "init": "write a commented configuration to begin from",

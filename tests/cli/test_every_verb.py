@@ -30,6 +30,7 @@ ARGUMENTS = {
     "reload": "",
     "disarm": "",
     "audit": "verify",
+    "report": "",
     "registry": "lint",
     "export": "bird",
     "doctor": "--no-trial",
