@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import socket
-import tempfile
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -23,6 +21,7 @@ from enforcer.keeping import Keeper
 from enforcer.recorder import Recorder
 from enforcer.schedule.orders import Orders
 from enforcer.service import Places, Service
+from fuzz.scratch import scratch
 from tests.daemon.daemon_worlds import INSIDE, WINDOWS, World
 
 PROVISIONAL = WINDOWS.replace("id: ddos", "id: trial").replace(
@@ -69,8 +68,7 @@ class _Office:
 @cache
 def _office() -> _Office:
     # In memory: every order that is taken is synced to the disk.
-    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    return _Office(Path(tempfile.mkdtemp(prefix="enforcer-fuzz-", dir=shared)))
+    return _Office(scratch("office"))
 
 
 def control(data: bytes) -> None:
@@ -79,19 +77,13 @@ def control(data: bytes) -> None:
         assert isinstance(json.loads(answer), dict), "every client is answered with an object"
 
 
-@cache
-def _scratch() -> Path:
-    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    return Path(tempfile.mkdtemp(prefix="enforcer-fuzz-", dir=shared))
-
-
 def orders(data: bytes) -> None:
     """The file of standing orders, as somebody or something left it."""
-    (_scratch() / standing.FILE).write_bytes(data)
-    read, problem = standing.read_or_none_new(_scratch())
+    (scratch("orders") / standing.FILE).write_bytes(data)
+    read, problem = standing.read_or_none_new(scratch("orders"))
     assert read.readable == (problem is None)
     if problem is None:
         # What can be read can be asked, and written again.
         read.lapsed(datetime(2026, 12, 1, tzinfo=UTC))
-        standing.write_orders(_scratch(), read)
-        assert standing.read_orders(_scratch()) == read
+        standing.write_orders(scratch("orders"), read)
+        assert standing.read_orders(scratch("orders")) == read

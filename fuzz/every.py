@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import control, netlink, targets
+from fuzz import captured, control, http, netlink, stored, targets
 from fuzz.targets import Target
 
 TARGETS: dict[str, Target] = {
@@ -11,4 +11,8 @@ TARGETS: dict[str, Target] = {
     "events": netlink.events,
     "control": control.control,
     "orders": control.orders,
+    "http": http.http,
+    "last-good": stored.last_good,
+    "audit": stored.audit,
+    "capture": captured.capture,
 }

@@ -11,6 +11,7 @@ from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.numbers import Msg
 from enforcer.kernel.wire import SUBSYSTEM_NFTABLES, be32, be64, nested, nftables, text
 from enforcer.ruleset import transaction as t
+from fuzz import seeds_outside
 from fuzz.netlink import packed
 from fuzz.targets import CUT, MAIN
 from tests.kernel.every_word import COUNTER, NOW_NS, every_word
@@ -33,8 +34,9 @@ def _policy() -> Iterator[bytes]:
         MAIN
         + CUT
         + (
-            b'- {id: a, reason: r, declared_by: d, reference: N, start: "2026-12-01T08:00:00Z",\n'
-            b"   duration: 12h, measures: {guard: {estate: concentrators}, mark: {dscp: 40},\n"
+            b"- {id: a, reason: r, declared_by: d, reference: NOC-1, duration: 12h,\n"
+            b'   start: "2026-12-01T08:00:00Z",\n'
+            b"   measures: {guard: {estate: concentrators}, mark: {dscp: 40},\n"
             b"   reserve: {link: wan, share: 40%}}}\n"
         )
     )
@@ -47,15 +49,16 @@ def _registry() -> Iterator[bytes]:
     yield b"198.51.100.0/24\n2001:db8::/48\n# a comment\n203.0.113.7\n"
 
 
-_RULES = (
-    "FREQ=DAILY",
-    "FREQ=WEEKLY;BYDAY=MO,WE;INTERVAL=2;WKST=SU",
-    "FREQ=MONTHLY;BYDAY=1SU,-1FR;COUNT=12",
-    "FREQ=MONTHLY;BYMONTHDAY=31,-1;BYSETPOS=-1",
-    "FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO",
-    "FREQ=YEARLY;BYYEARDAY=-1,366;UNTIL=20301231T000000Z",
-    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;INTERVAL=4",
-)
+# With a day on which each happens.
+_RULES = {
+    "FREQ=DAILY": "2026-12-06",
+    "FREQ=WEEKLY;BYDAY=MO,WE;INTERVAL=2;WKST=SU": "2026-12-07",
+    "FREQ=MONTHLY;BYDAY=1SU,-1FR;COUNT=12": "2026-12-06",
+    "FREQ=MONTHLY;BYMONTHDAY=31,-1;BYSETPOS=-1": "2026-12-31",
+    "FREQ=YEARLY;BYWEEKNO=1,53;BYDAY=MO": "2026-12-28",
+    "FREQ=YEARLY;BYYEARDAY=-1,366;UNTIL=20301231T000000Z": "2026-12-31",
+    "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29;INTERVAL=4": "2028-02-29",
+}
 
 
 def _rrule() -> Iterator[bytes]:
@@ -66,11 +69,10 @@ def _rrule() -> Iterator[bytes]:
 
 def _schedule() -> Iterator[bytes]:
     yield b'start: "2026-12-01T08:00:00Z"\nduration: 12h'
-    yield b'start: "2026-12-01T08:00:00"\nend: "2026-12-02T08:00"\ntimezone: Asia/Karachi\nfold: 1'
-    for rule in _RULES:
+    yield b'start: "2026-12-01T08:00:00"\nend: "2026-12-02T08:00"\ntimezone: Asia/Karachi'
+    for rule, day in _RULES.items():
         yield (
-            f'rrule: {rule}\nstart: "2026-12-06T02:30:00"\nduration: 4h\n'
-            'timezone: Europe/Berlin\nexcept: ["2027-01-03"]'
+            f'rrule: {rule}\nstart: "{day}T04:30:00"\nduration: 4h\ntimezone: Europe/Berlin'
         ).encode()
     yield (
         b'hijri: {month: Muharram, day: 9, days: 2}\nfrom: "06:00"\nto: "22:00"\n'
@@ -205,6 +207,7 @@ SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "events": _kernel,
     "control": _control,
     "orders": _orders,
+    **seeds_outside.SEEDS,
 }
 
 

@@ -101,21 +101,23 @@ def _prefixes(fields: list[str], number: int, out: Gathering) -> list[Prefix]:
     kind, start, value = fields[2:5]
     try:
         family, first = parse_address(start)
-        if f"ipv{family}" != kind or not _is_count(value):
-            raise ValueError(f"{shown(start)} with the value {shown(value)} is no range of {kind}")
-        if family == 6:
-            # The value is a length; a start with host bits is no prefix of that length.
-            if int(value) > 128 or first & ((1 << (128 - int(value))) - 1):
-                raise ValueError(f"{start} with the length {value} is no prefix")
-            return [Prefix(6, first, int(value))]
-        last = first + int(value) - 1
-        if not first <= last < 1 << 32:
-            raise ValueError(f"{start} and {int(value):,} addresses is no range")
-        found = cover(4, first, last)
     except ValueError as error:
-        message = str(error)
-        message = message if ";" in message else f"{message}; fetch the file anew"
-        raise BadRowError(message) from None
+        raise BadRowError(str(error)) from None
+    if f"ipv{family}" != kind or not _is_count(value):
+        raise _wrong(f"{shown(start)} with the value {shown(value)} is no range of {kind}")
+    if family == 6:
+        # The value is a length; a start with host bits is no prefix of that length.
+        if int(value) > 128 or first & ((1 << (128 - int(value))) - 1):
+            raise _wrong(f"{start} with the length {value} is no prefix")
+        return [Prefix(6, first, int(value))]
+    last = first + int(value) - 1
+    if not first <= last < 1 << 32:
+        raise _wrong(f"{start} and {int(value):,} addresses is no range")
+    found = cover(4, first, last)
     if len(found) > 1:
         out.notes.add("counts of addresses that are no power of two, made several prefixes", number)
     return found
+
+
+def _wrong(fact: str) -> BadRowError:
+    return BadRowError(f"{fact}; fetch the file anew")

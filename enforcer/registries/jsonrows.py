@@ -80,9 +80,11 @@ class JsonRows:
             self._at += 1
         else:
             while True:
-                name = self._value() if self._next() == '"' else self._refuse('needs a name in ""')
+                if self._next() != '"':
+                    self._refuse('needs a name in ""; correct it, or fetch it anew')
+                name = self._value()
                 if self._next() != ":":
-                    self._refuse("needs a : after the name")
+                    self._refuse("needs a : after the name; correct it, or fetch it anew")
                 self._at += 1
                 if self._next() == "[" and name in self._wanted:
                     if self.found:

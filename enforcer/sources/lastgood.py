@@ -30,6 +30,15 @@ FILE = "last-good"
 SPOILT = "last-good.spoilt"
 _MAGIC = b"enforcer last-good 1 "
 _MOST_BYTES = 4 * 1024**3
+# What a header with other values than ours ends in.
+_NOT_UNDERSTOOD = (
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+)
 # The size of a snapshot's first line: magic, 64 digits, line end.
 _FIRST = len(_MAGIC) + 65
 
@@ -109,7 +118,7 @@ def read_last_good(directory: Path) -> LastGood | None:
         raise SpoiltError("its digest is not that of its bytes")
     try:
         return _parsed(data, body)
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except _NOT_UNDERSTOOD as error:
         # The bytes are those that were written: another version wrote them, or we did so wrongly.
         raise SpoiltError(f"it cannot be understood: {error!r}") from error
 

@@ -26,6 +26,8 @@ _TYPES: dict[str, Any] = {
     "file": np.uint16,
     "line": np.uint32,
 }
+# Some ten times what a gateway is made for: a column of one value says how long it is itself.
+_MOST_ROWS = 1 << 24
 # Columns that rise by a little from row to row.
 _RISING = frozenset({"id_ends", "line"})
 _WORDS: dict[Family, tuple[Any, ...]] = {4: (np.uint32,), 6: (np.uint64, np.uint64)}
@@ -58,7 +60,9 @@ def pack(registry: Registry) -> tuple[dict[str, Any], list[memoryview]]:
 
 
 def unpack(described: Mapping[str, Any], body: memoryview) -> Registry:
-    """The registry again. Raises ValueError, KeyError or TypeError when the two do not fit."""
+    """The registry again. Raises ValueError, LookupError, TypeError, AttributeError or
+    OverflowError when the two do not fit.
+    """
     reader = _Body(body)
     v4, v6 = (_columns(f, described["families"][str(f)], reader) for f in FAMILIES)
     reader.done()
@@ -102,6 +106,8 @@ def _packed(column: NDArray[Any], *, rising: bool) -> tuple[str, NDArray[Any]]:
 
 def _columns(family: Family, described: Mapping[str, Any], reader: _Body) -> Columns:
     rows = int(described["rows"])
+    if not 0 <= rows <= _MOST_ROWS:
+        raise ValueError("no registry has that many rows")
     words = _WORDS[family]
     types = [*words, *_TYPES.values()]
     got: list[NDArray[Any]] = []

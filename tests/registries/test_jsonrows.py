@@ -60,8 +60,8 @@ def test_lines_are_where_entries_begin() -> None:
         ("{}", 1, 1, 'has no list "rows" in it; write one, or a list alone'),
         ('{"rows": 1}', 1, 1, 'has no list "rows" in it; write one, or a list alone'),
         ('{"rows": [], "rows": []}', 1, 22, "has the list of entries twice; keep one of them"),
-        ('{"a" 1}', 1, 6, "needs a : after the name"),
-        ("{1: 2}", 1, 2, 'needs a name in ""'),
+        ('{"a" 1}', 1, 6, "needs a : after the name; correct it, or fetch it anew"),
+        ("{1: 2}", 1, 2, 'needs a name in ""; correct it, or fetch it anew'),
         ('{"a": 1', 1, 8, "is cut short or broken here: needs , or }; fetch or write it anew"),
     ],
 )

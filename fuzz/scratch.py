@@ -1,0 +1,23 @@
+"""A folder of this process's own, in memory where there is one: what is written is synced."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def scratch(name: str) -> Path:
+    """The same folder each time; nobody removes it, as the fuzzer ends its process."""
+    shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    return Path(tempfile.mkdtemp(prefix=f"enforcer-fuzz-{name}-", dir=shared))
+
+
+def emptied(name: str) -> Path:
+    """The folder, with nothing in it."""
+    folder = scratch(name)
+    for path in folder.iterdir():
+        path.unlink()
+    return folder
