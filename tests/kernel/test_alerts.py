@@ -159,6 +159,15 @@ CASES: dict[str, Case] = {
         "2m",
         {"link": "wan"},
     ),
+    "EnforcerAuditFailing": Case(
+        {"enforcer_audit_waiting_records": "0 1x20"},
+        {
+            "enforcer_audit_waiting_records": "0 1 1 1 0x20",
+            "enforcer_audit_write_failures_total": STILL,
+        },
+        "6m",
+        "5m",
+    ),
 }
 
 

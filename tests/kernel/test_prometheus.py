@@ -205,6 +205,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are_at_a_prometheus_of_choice
     assert set(CONTRACT) - asked == {
         "enforcer_apply_duration_seconds_count",
         "enforcer_apply_duration_seconds_sum",
+        "enforcer_audit_newest_info",
         "enforcer_config_last_reload_timestamp_seconds",
         "enforcer_drift_repairs_total",
         "enforcer_last_good_success",

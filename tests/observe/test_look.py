@@ -57,6 +57,13 @@ def test_what_is_due_is_told_whether_it_is_armed_or_not() -> None:
     assert [e.activation.id for e in look(snapshot(armed=())).due] == ["ddos"]
 
 
+def test_what_is_armed_has_a_row_however_many_come_sooner() -> None:
+    soon = [once(f"w{n:05}", timedelta(minutes=n + 1), HOUR) for n in range(100)]
+    long = once("long", -HOUR, 3 * DAY)
+    laid, _ = rows(snapshot([*soon, long], armed=("long",)), NO_ORDERS, NOW)
+    assert laid[0].window == "long"
+
+
 def test_ten_thousand_windows_are_a_few_rows_and_a_number() -> None:
     many = [once(f"w{n:05}", HOUR + timedelta(minutes=n), HOUR) for n in range(10_000)]
     over = [once(f"o{n:05}", -DAY - timedelta(minutes=n), HOUR) for n in range(100)]
