@@ -167,6 +167,27 @@ def test_a_reload_serves_the_new_certificate_and_a_spoilt_one_leaves_the_old(
     said_nothing_secret(gateway)
 
 
+def test_explain_answers_the_gateway_and_whom_a_certificate_vouches_for(
+    gateway: Gateway, authority: Authority
+) -> None:
+    address = "198.18.0.1"
+    gateway.inside("ip", "addr", "add", f"{address}/24", "dev", "lan0")
+    authority.sign("gw", f"IP:{address}")
+    authority.sign("noc", "DNS:noc")
+    ca = ("--cacert", str(authority.folder / "ca.pem"))
+    pair = [str(authority.folder / f"noc.{end}") for end in ("pem", "key")]
+    asked = f"https://{address}:9435/api/v1/explain?address=198.51.100.9"
+    gateway.write(main=ON.replace("127.0.0.1:9435", f"{address}:9435"))
+    process = gateway.start()
+    assert code(gateway, *ca, asked) == "403", "over the network, by nobody in particular"
+    assert stop(process) == 0
+    gateway.write(main=MUTUAL.replace("127.0.0.1:9435", f"{address}:9435"))
+    gateway.start()
+    told = json.loads(curl(gateway, *ca, "--cert", pair[0], "--key", pair[1], asked).stdout)
+    assert told["registrations"][0]["id"] == "R-1"
+    assert "198.51.100" not in gateway.said()
+
+
 def spoil(folder: Path, how: str) -> None:
     certificate, key = folder / "gw.pem", folder / "gw.key"
     match how:
