@@ -9,10 +9,17 @@ import pytest
 
 TESTS = Path(__file__).parent
 TEXT = (TESTS.parent / "docs" / "reliability.md").read_text(encoding="utf-8")
-ROWS = [line for line in TEXT.splitlines() if line.startswith("| ") and "---" not in line]
-BODY = [
-    row for row in ROWS if row.rpartition(" | ")[2] not in ("test that proves it |", "shown by |")
-]
+# The tables of faults; one of figures proves nothing, and is not held to name a test.
+HEADS = ("| test that proves it |", "| shown by |")
+
+
+def rows(text: str) -> list[str]:
+    """The rows of every table whose last column is to name a proof."""
+    tables = (t.strip().splitlines() for t in re.findall(r"(?:^\|.*\n)+", text, re.M))
+    return [row for head, _, *body in tables if head.endswith(HEADS) for row in body]
+
+
+BODY = rows(TEXT + "\n")
 _TEST = re.compile(r"`((?:\w+/)+test_\w+\.py)(?:::(\w+))?`(?: (\w+))?")
 _CASE = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)*|\w+\.csv)`")
 
@@ -45,5 +52,7 @@ def test_a_proof_that_is_not_there_is_noticed() -> None:
     assert proofs("| x | `no-such-case`, `empty.csv` |") == ["bad_config/no-such-case"]
 
 
-def test_the_table_is_read() -> None:
+def test_the_tables_of_faults_are_read_and_no_others() -> None:
     assert len(BODY) > 60
+    fault = "| fault | test that proves it |\n|---|---|\n| x | y |\n"
+    assert rows(f"| figure | goal |\n|---|---|\n| a | b |\n\n{fault}") == ["| x | y |"]
