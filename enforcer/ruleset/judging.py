@@ -32,6 +32,7 @@ from enforcer.ruleset.packets import (
     serves,
     words_of,
 )
+from enforcer.ruleset.verdict import as_met
 
 _SEVERAL = -2
 
@@ -119,8 +120,8 @@ def _groups(rows: NDArray[Any], keys: NDArray[Any]) -> Iterator[NDArray[Any]]:
 
 
 class Judge:
-    """The windows `activations` on the registry of `tree`: in the order in which the kernel has
-    them, guards first, as a packet meets them.
+    """The windows `activations` on the registry of `tree`, as a packet meets them: guards first,
+    and of two guards of one service the one that opened last holds back, and counts.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Judge:
         names: ServiceNames,
     ) -> None:
         self._policy, self._registered, self._names = policy, registered, names
-        self._windows = [a.window for a in sorted(activations, key=lambda a: a.id)]
+        self._windows = [a.window for a in as_met(activations)]
         self._labels = (*policy.categories, LIFELINE, UNREGISTERED)
         self._estates = {estate.name: PrefixSet(estate.prefixes) for estate in policy.estates}
         self._lifelines = PrefixSet(policy.lifelines)

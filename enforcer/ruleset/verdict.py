@@ -48,6 +48,13 @@ def terms_of(rows: Iterable[Registration]) -> tuple[Term, ...]:
     return tuple(terms)
 
 
+def as_met(activations: Iterable[Activation]) -> list[Activation]:
+    """In the order in which a packet meets them: of chains with one priority the kernel runs the
+    one that was hooked last first, and windows that open together are hooked in order of their ids.
+    """
+    return sorted(activations, key=lambda a: (a.starts_at, a.id), reverse=True)
+
+
 def verdict(
     policy: Policy,
     activations: Sequence[Activation],
@@ -56,6 +63,7 @@ def verdict(
     to_terms: tuple[Term, ...] = (),
 ) -> Verdict:
     """`…_terms` are the registrations of the two ends, longest match first (see `Term`)."""
+    activations = as_met(activations)
     steps: list[str] = []
     windows: list[str] = []
     name: VerdictName = "untouched"

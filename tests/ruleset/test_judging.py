@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 from hypothesis import given, settings
 
@@ -110,6 +110,20 @@ def test_a_capture_counts_what_the_rules_count(scene: Scene) -> None:
             assert sum(t.bytes for t in judged.tallies) == sum(
                 len(frame(p)) * len(r.counted) for p, r in zip(here, results, strict=True)
             )
+
+
+def test_of_two_guards_the_one_that_opened_last_counts() -> None:
+    """As the kernel does: hooks of one priority run from the last to the first."""
+    windows = [window(name, guard=Guard("concentrators")) for name in ("a", "b")]
+    rows = (registered("198.51.100.0/24", "mission"),)
+    stranger = captures.ipv4("192.0.2.9", "203.0.113.5", 17, captures.ports(1, 51820))
+    packets = packets_of(captures.pcap([stranger], link=captures.RAW))
+    together = tuple(active(w) for w in windows)
+    earlier = replace(together[1], starts_at=together[1].starts_at - timedelta(hours=1))
+    for activations, counts in ((together, "b"), ((together[0], earlier), "a")):
+        world = World(POLICY, rows, tables(*rows), activations)
+        judged = judge_of(world, registry_of(world), frozenset({"a", "b"})).judge(packets, Seen())
+        assert counted(judged) == {f"guard/{counts}/held_back/ip4/unregistered": 1}
 
 
 def test_both_ends_registered() -> None:

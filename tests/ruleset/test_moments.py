@@ -53,7 +53,8 @@ def marked(moments: Moments, source: str, *instants: datetime) -> list[list[str]
 def test_a_packet_meets_the_windows_of_its_own_time(registry: Registry) -> None:
     moments = Moments(policy("a", "b"), NO_ORDERS, registry, None)
     instants = (ENDS_AT, STARTS_AT - SECOND, STARTS_AT, ENDS_AT - SECOND, STARTS_AT)
-    both = ["a", "b"]
+    # As the packet meets them: hooked last, met first.
+    both = ["b", "a"]
     assert marked(moments, "198.51.100.1", *instants) == [[], [], both, both, both]
     assert {a.id for a in moments.armed.values()} == {"a", "b"}
     # And again, on another day, which was not looked at before.
