@@ -14,7 +14,7 @@ from itertools import islice
 
 from enforcer.clock import Clock
 from enforcer.drift import KINDS, Settled, Suspicion
-from enforcer.errors import KernelError, PolicyError
+from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.lookup.tree import RadixTree
@@ -284,6 +284,12 @@ class Daemon:
         except PolicyError as error:
             self._refused = error
             return error
+        except (MemoryError, OSError) as error:
+            # Of what is not the configuration's fault the old one knows nothing, and stays.
+            why = "memory ran out" if isinstance(error, MemoryError) else str(error.strerror)
+            fact = f"cannot be taken in: {why}; give the daemon more of it, then: enforcer reload"
+            self._refused = PolicyError([Problem("configuration", 0, 0, "", fact)])
+            return self._refused
         self._config, self._tables, self._refused = config, tables, None
         self._loaded_at = self._reloaded_at
         self._day, self._tomorrow = self._reloaded_at.date(), None

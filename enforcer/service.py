@@ -26,6 +26,7 @@ from enforcer.errors import PolicyError
 from enforcer.explaining import Explainer
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
+from enforcer.loading import Loading
 from enforcer.notify import notify, watchdog_interval_s
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
@@ -83,7 +84,7 @@ class Service:
         )
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
-        self._keeper = keeper
+        self._keeper, self._loading = keeper, Loading(places.state_dir)
         self._declared = False
         self._failures = 0
         self._last_said = self._told = ""
@@ -109,6 +110,7 @@ class Service:
     # --- steps -------------------------------------------------------------------------------
 
     def step(self, cause: str) -> Outcome:
+        log.settle()
         self._desk.lapse()
         begun = time.monotonic()
         outcome = self._account(cause, self._daemon.step)
@@ -208,8 +210,7 @@ class Service:
     def _serve(self, ready: list[object]) -> None:
         self._signals.drain()
         # First what people ask: after a pause nothing is armed again that they want disarmed.
-        if self._control in ready:
-            self._control.serve_one(self._handle)
+        self._control.serve_one(self._handle)
         if self._signals.take_hangup():
             self._reload(ITSELF, "SIGHUP")
         if self._timer in ready:
@@ -232,14 +233,15 @@ class Service:
     ) -> str | None:
         """Reads the configuration anew, for `who` asked at the socket; why it was refused."""
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        error = self._daemon.reload(accepts)
-        if error is not None:
-            first = first_told(error)
-            log.error("reload_refused", cause=cause, errors=error.count, first=first, by=who)
-            self._recorder.refused_load(error, who, cause)
-        else:
-            self._loaded(who, cause, but)
-        outcome = self.step("reload")
+        with self._loading:
+            error = self._daemon.reload(accepts)
+            if error is not None:
+                first = first_told(error)
+                log.error("reload_refused", cause=cause, errors=error.count, first=first, by=who)
+                self._recorder.refused_load(error, who, cause)
+            else:
+                self._loaded(who, cause, but)
+            outcome = self.step("reload")
         if self._port is not None:
             self._port.renew(self._daemon.config.policy.metrics)
         if error is None:

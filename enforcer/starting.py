@@ -9,13 +9,15 @@ in force: then a person has to look (exit 78). Decision 0018 says why.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from enforcer import log
 from enforcer.daemon import compile_registry
-from enforcer.errors import KernelError, PolicyError
+from enforcer.errors import KernelError, PolicyError, Problem
+from enforcer.loading import MOST_DEATHS
 from enforcer.policy.model import Policy
 from enforcer.policy.shrinking import refuse_shrinking
 from enforcer.ruleset.transaction import KernelState
@@ -29,6 +31,18 @@ from enforcer.sources.lastgood import (
     set_aside,
 )
 from enforcer.sources.load import Configuration
+
+# What is wrong with files that are not tried again.
+DEADLY = RegistryError(
+    [
+        Problem(
+            *("registry", 0, 0, ""),
+            f"the daemon died {MOST_DEATHS} times in a row while it took it in, as when memory "
+            "runs out; make it smaller, or give the daemon more memory (MemoryMax= of its unit), "
+            "then: enforcer reload",
+        )
+    ]
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +83,18 @@ def choose(
     kept: LastGood | None,
     held: Callable[[], KernelState],
     now: datetime,
+    *,
+    deadly: bool = False,
 ) -> Start:
     """`parse` reads kept documents as of now; `held` asks the kernel, and may raise KernelError.
-    Raises PolicyError when the daemon must not start.
+    `deadly`: the files are not even tried where the last good is in force (`loading`). Raises
+    PolicyError when the daemon must not start.
     """
+    if deadly and kept is not None:
+        with suppress(PolicyError):
+            before = _kept_configuration(kept, parse, DEADLY)
+            if _in_force(before, held, now):
+                return Start(before, DEADLY, kept.accepted_at)
     try:
         files = load()
     except RegistryError as error:

@@ -13,6 +13,7 @@ from enforcer.errors import KernelError, PolicyError
 
 if TYPE_CHECKING:
     from enforcer.control import ControlSocket
+    from enforcer.loading import Loading
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
     from enforcer.ruleset.transaction import Kernel, KernelState
@@ -32,20 +33,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer import log
+    from enforcer.cli.places import state_dir
+    from enforcer.loading import Loading
     from enforcer.signals import Signals
 
     log.configure(args.log_format or args.format, journal="JOURNAL_STREAM" in os.environ)
     signals = Signals()
     try:
         with ExitStack() as opened:
-            service = _start(args.config.absolute(), signals, opened)
+            loading = Loading(state_dir())
+            with loading:
+                service = _start(args.config.absolute(), signals, opened, loading)
             service.run()
     finally:
         signals.close()
     return 0
 
 
-def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
+def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) -> Service:
     """Everything that a step needs, then the first step. `opened` closes it again, last first."""
     from enforcer import log
     from enforcer.chronicle import Chronicle
@@ -61,7 +66,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
     from enforcer.service import ITSELF, Places, Service, first_told
     from enforcer.sources.load import load_configuration
     from enforcer.standing import read_or_none_new
-    from enforcer.starting import choose, kept_before
+    from enforcer.starting import DEADLY, choose, kept_before
     from enforcer.watch import HushedKernel
 
     clock = SystemClock()
@@ -83,12 +88,15 @@ def _start(config: Path, signals: Signals, opened: ExitStack) -> Service:
             kept,
             _held,
             now,
+            deadly=loading.gives_up,
         )
     except PolicyError as error:
         # The daemon ends with what is wrong, and with no other word.
         with suppress(OSError):
             record(state_dir(), refusal(error, now, ITSELF, "start"))
         raise
+    if start.refused is DEADLY:
+        loading.go_on()
     if start.refused is not None:
         log.error("last_good_in_force", errors=start.refused.count, first=first_told(start.refused))
     first = [start.configuration]

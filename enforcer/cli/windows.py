@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import (
     Painter,
     both_times,
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.clock import SystemClock
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
-    from enforcer.schedule.agenda import entries
+    from enforcer.schedule.agenda import MOST_SHOWN, TooManyError, entries
     from enforcer.sources.files import load_policy
 
     now = SystemClock().now()
@@ -62,7 +64,12 @@ def run(args: argparse.Namespace) -> int:
         policy, _ = load_policy(args.config, now=now)
     after = args.after or now
     before = after + timedelta(days=args.days)
-    found = [Occurrence.of(e, now) for e in entries(policy, orders(), after, before)]
+    try:
+        every = entries(policy, orders(), after, before, MOST_SHOWN)
+    except TooManyError as error:
+        print(f"enforcer: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    found = [Occurrence.of(e, now) for e in every]
     if args.format == "json":
         print_json(window_views(found))
     elif args.format == "ics":

@@ -6,6 +6,7 @@ timedelta, rates bits per second, instants aware and in UTC.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
@@ -239,6 +240,11 @@ class Policy:
     windows: tuple[Window, ...] = ()
     metrics: Metrics = Metrics()
     digest: str = ""
+    # Thousands of windows are asked for by name at each step.
+    _by_id: Mapping[str, Window] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_id", {window.id: window for window in self.windows})
 
     def estate(self, name: str) -> Estate:
         return next(estate for estate in self.estates if estate.name == name)
@@ -247,7 +253,7 @@ class Policy:
         return next(link for link in self.links if link.name == name)
 
     def window(self, window_id: str) -> Window | None:
-        return next((window for window in self.windows if window.id == window_id), None)
+        return self._by_id.get(window_id)
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Literal
 
 from enforcer.policy.model import Activation, Policy
@@ -18,6 +19,12 @@ from enforcer.schedule.timeline import Timeline, occurrences, transitions
 
 State = Literal["past", "armed", "next", "provisional", "closed"]
 _INSTANT = timedelta(microseconds=1)
+# Nobody reads more in one answer, and a gateway has other things to do.
+MOST_SHOWN = 20_000
+
+
+class TooManyError(ValueError):
+    """More was asked for than one answer holds; the text is `fact; remedy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +58,20 @@ def entry(declared: Activation, orders: Orders) -> Entry:
     return Entry(declared, order, moved(declared, order))
 
 
-def entries(policy: Policy, orders: Orders, after: datetime, before: datetime) -> list[Entry]:
+def entries(
+    policy: Policy,
+    orders: Orders,
+    after: datetime,
+    before: datetime,
+    most: int | None = None,
+) -> list[Entry]:
     """Every occurrence that shares an instant with `after` <= t < `before`, moved ones as they
-    will be, in order.
+    will be, in order. Raises TooManyError when there are more than `most`, and looks at no more.
     """
-    found = [o for window in policy.windows for o in occurrences(window, after, before)]
+    every = (o for window in policy.windows for o in occurrences(window, after, before))
+    found = list(islice(every, None if most is None else most + 1))
+    if most is not None and len(found) > most:
+        raise TooManyError(f"more than {most:,} occurrences; ask for fewer days")
     return _entries(policy, orders, found, after, before)
 
 

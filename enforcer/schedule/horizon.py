@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from enforcer.errors import Problem
 from enforcer.policy import limits
@@ -25,6 +25,8 @@ from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
 from enforcer.schedule.together import Armed, check_together
 
 HORIZON = timedelta(days=2 * 366)
+# A few seconds of looking, and 200 MB; ten thousand windows that each recur every fortnight.
+MOST_OCCURRENCES = 500_000
 NO_ORDERS = Orders()
 # Where no window names a date (Hijri windows come every year) and no clock was given.
 _ANCHOR = datetime(2026, 1, 1, tzinfo=UTC)
@@ -43,10 +45,15 @@ def check_schedule(
     after, before = horizon((one.window for one in placed), now)
     problems: list[Problem] = []
     armed: list[Armed] = []
+    left = MOST_OCCURRENCES
     for index, one in enumerate(placed):
         # A window declared once is looked at wherever it lies.
         whole = isinstance(one.window.form, Once)
-        told = list(spans(one.window, FIRST if whole else after, END if whole else before))
+        every = spans(one.window, FIRST if whole else after, END if whole else before)
+        told = list(islice(every, left + 1))
+        left -= len(told)
+        if left < 0:
+            return [*problems, _too_many(one, index + 1)]
         own = [span for span in told if isinstance(span, Span)]
         problems += _unclear(one, told)
         problems += _overlapping(one, own)
@@ -56,6 +63,12 @@ def check_schedule(
         armed += (Armed(a.starts_at, a.ends_at, index, one) for a in opening)
     armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
     return problems + check_together(armed, estates, past, now)
+
+
+def _too_many(one: Placed, number: int) -> Problem:
+    fact = f"the windows up to this one, {number:,}, have more than {MOST_OCCURRENCES:,}"
+    ahead = f"occurrences in the {HORIZON.days} days that are looked at ahead"
+    return one.problem(f"{fact} {ahead}; let them recur less often, or take some out")
 
 
 def horizon(windows: Iterable[Window], now: datetime | None) -> tuple[datetime, datetime]:

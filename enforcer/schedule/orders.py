@@ -11,7 +11,7 @@ orders arms nothing new (`daemon`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -64,11 +64,14 @@ class Orders:
 
     every: tuple[Order, ...] = ()
     readable: bool = True
+    _by_key: Mapping[tuple[str, datetime], Order] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_by_key", {order.key: order for order in self.every})
 
     def about(self, occurrence: Activation) -> Order | None:
         """The order about a declared occurrence."""
-        key = (occurrence.id, occurrence.starts_at)
-        return next((order for order in self.every if order.key == key), None)
+        return self._by_key.get((occurrence.id, occurrence.starts_at))
 
     def given(self, orders: Iterable[Order]) -> Orders:
         """These and new ones, which replace older ones about the same occurrences."""

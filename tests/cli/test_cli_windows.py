@@ -14,6 +14,7 @@ from enforcer.cli.windows_chart import LEGEND, chart
 from enforcer.cli.windows_ics import calendar
 from enforcer.observe.snapshot import Occurrence, State
 from enforcer.policy.model import Activation, Guard, Mark, Once, Window
+from enforcer.schedule import agenda
 
 # Far ahead, where Hijri dates are published still: the state of these is the same for decades.
 MAIN = """
@@ -152,6 +153,16 @@ def test_nothing_ahead_is_said_in_words(config: Path, capsys: pytest.CaptureFixt
     assert printed(capsys, config, "--days", "2", "--format", "json") == "[]\n"
     ics = printed(capsys, config, "--days", "2", "--format", "ics")
     assert icalendar.Calendar.from_ical(ics).walk("VEVENT") == []
+
+
+def test_more_than_anybody_reads_is_not_printed(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agenda, "MOST_SHOWN", 0)
+    assert main(["--config", str(config), "windows", "--from", FROM, "--days", "90"]) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == "enforcer: more than 0 occurrences; ask for fewer days\n"
 
 
 @pytest.mark.parametrize("days", ["0", "-1", "3661", "x", "1.5", "³"])

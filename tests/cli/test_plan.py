@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import threading
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -112,16 +113,22 @@ def daemon_answers(place: Place) -> Iterator[list[dict[str, object]]]:
     """A control socket where a daemon would be; what it was asked."""
     asked: list[dict[str, object]] = []
     control = ControlSocket(place.run_dir)
-    control._socket.setblocking(True)
+    stop = threading.Event()
 
     def handle(request: dict[str, object], _who: str) -> dict[str, object]:
         asked.append(request)
         row = {"category": "freelancer", "appear": 1200, "vanish": 3, "now": 9000}
         return {"error": None, "categories": [row]}
 
-    thread = threading.Thread(target=control.serve_one, args=(handle,))
+    def serve() -> None:
+        while not stop.is_set():
+            if select.select([control], [], [], 0.02)[0]:
+                control.serve_one(handle)
+
+    thread = threading.Thread(target=serve)
     thread.start()
     yield asked
+    stop.set()
     thread.join(10)
     control.close()
 

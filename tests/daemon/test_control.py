@@ -6,15 +6,19 @@ import os
 import select
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from enforcer.control import (
+    CLIENT_S,
     LIMIT_BYTES,
     ControlSocket,
+    DeniedError,
     HeldError,
     HungDaemonError,
     NoDaemonError,
@@ -126,3 +130,68 @@ def test_what_hangs_and_what_is_forbidden_is_told_apart(
     with pytest.raises(HungDaemonError, match=r"does not answer within 0\.05 s; it may hang"):
         ask(tmp_path, "status")
     hung.close()
+
+
+def test_a_client_that_drips_is_let_go_and_costs_nobody_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each byte comes in time, and never the last one; the clock is the test's."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    control = ControlSocket(tmp_path)
+    asked: list[Any] = []
+
+    def handle(request: dict[str, Any], who: str) -> dict[str, Any]:
+        asked.append(request)
+        return {"error": None}
+
+    with socket.socket(socket.AF_UNIX) as dripping:
+        dripping.connect(str(control.path))
+        for byte in b'{"verb"':
+            dripping.send(bytes([byte]))
+            control.serve_one(handle)
+            now[0] += CLIENT_S / 10
+        now[0] += CLIENT_S
+        control.serve_one(handle)
+        assert dripping.recv(1) == b"", "it was let go"
+    assert asked == []
+    control.close()
+
+
+def test_of_too_many_the_one_who_waits_longest_gives_way(tmp_path: Path) -> None:
+    control = ControlSocket(tmp_path)
+    with ExitStack() as stack:
+        silent = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(40)]
+        for client in silent:
+            client.connect(str(control.path))
+        control.serve_one(lambda request, who: {"error": None})
+        with socket.socket(socket.AF_UNIX) as speaking:
+            speaking.connect(str(control.path))
+            speaking.sendall(b'{"verb": "status"}\n')
+            control.serve_one(lambda request, who: {"error": None})
+            assert speaking.recv(4096) == b'{"error": null}\n'
+        assert silent[0].recv(1) == b""
+        with pytest.raises(BlockingIOError):
+            silent[-1].recv(1, socket.MSG_DONTWAIT)
+    control.close()
+
+
+def test_a_daemon_that_turns_everybody_away_is_not_taken_for_none(tmp_path: Path) -> None:
+    """To act in its place would be to act against it."""
+    with socket.socket(socket.AF_UNIX) as short:
+        short.bind(str(tmp_path / "control.sock"))
+        short.listen(8)
+        stop = threading.Event()
+
+        def turn_away() -> None:
+            short.settimeout(0.05)
+            while not stop.is_set():
+                with suppress(TimeoutError):
+                    short.accept()[0].close()
+
+        thread = threading.Thread(target=turn_away)
+        thread.start()
+        with pytest.raises(DeniedError, match="hangs up without an answer"):
+            ask(tmp_path, "disarm")
+        stop.set()
+        thread.join()

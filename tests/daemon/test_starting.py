@@ -15,7 +15,7 @@ from enforcer.ruleset.transaction import KernelState
 from enforcer.sources.files import Documents, RegistryError
 from enforcer.sources.lastgood import FILE, SPOILT, LastGood, write_last_good
 from enforcer.sources.load import Configuration
-from enforcer.starting import Start, choose, kept_before
+from enforcer.starting import DEADLY, Start, choose, kept_before
 from tests.daemon.daemon_worlds import BEFORE, World
 from tests.daemon.test_keeping import CONFIG, configuration
 
@@ -112,6 +112,26 @@ def test_a_kernel_that_cannot_be_asked_holds_nothing_that_is_known(ran: World) -
 
     with pytest.raises(RegistryError):
         choose(load, lambda d: d.policy(), kept_of(ran), denied, BEFORE)
+
+
+def test_files_that_killed_the_daemon_are_not_tried_where_the_last_good_is_in_force(
+    ran: World,
+) -> None:
+    def deadly() -> Configuration:
+        raise AssertionError("it died of this")
+
+    began = choose(deadly, lambda d: d.policy(), kept_of(ran), ran.kernel.read, BEFORE, deadly=True)
+    assert began.refused is DEADLY
+    assert began.accepted_at == BEFORE
+
+
+def test_where_nothing_is_in_force_files_that_killed_the_daemon_are_tried_again(ran: World) -> None:
+    empty, files = World(), ran.configuration()
+    began = choose(
+        *(lambda: files, lambda d: d.policy(), kept_of(empty), empty.kernel.read, BEFORE),
+        deadly=True,
+    )
+    assert began == Start(files)
 
 
 def test_a_mistake_in_the_policy_is_never_passed_over(ran: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -60,3 +61,55 @@ def test_a_value_cannot_drive_a_terminal_or_begin_a_line(
     (line,) = capsys.readouterr().err.split("\n")[:-1]
     assert line.isprintable()
     assert json.loads(line.partition("value=")[2]) == bad
+
+
+# --- storms ---------------------------------------------------------------------------------------
+
+
+def test_of_a_storm_thirty_lines_a_minute_are_written_and_the_rest_is_counted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [1000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log.configure("text", journal=False)
+    for number in range(1000):
+        log.warning("refused", by=f"uid {number}")
+    log.info("applied", cause="timer")
+    now[0] += 59.9
+    log.warning("refused", by="uid 1000")
+    assert capsys.readouterr().err.splitlines() == [
+        *(f'warning refused by="uid {number}"' for number in range(log.MOST)),
+        "info applied cause=timer",
+    ]
+    now[0] += 0.1
+    log.settle()
+    log.settle()
+    log.warning("refused", by="uid 1001")
+    assert capsys.readouterr().err.splitlines() == [
+        "warning left_out of=refused lines=971 most_a_minute=30",
+        'warning refused by="uid 1001"',
+    ]
+
+
+def test_what_was_left_out_is_said_by_the_next_line_of_any_event(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log.configure("text", journal=False)
+    for _ in range(log.MOST + 1):
+        log.error("drift")
+    now[0] = 61.0
+    log.info("applied")
+    assert capsys.readouterr().err.splitlines()[-2:] == [
+        "warning left_out of=drift lines=1 most_a_minute=30",
+        "info applied",
+    ]
+
+
+def test_a_storm_of_many_events_keeps_no_memory_of_those_that_are_over() -> None:
+    limit = log.Limit()
+    for number in range(10_000):
+        assert limit.admits(f"event {number}", float(number))
+        limit.over(float(number))
+    assert len(limit._minutes) <= 60

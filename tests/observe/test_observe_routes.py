@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from enforcer.errors import KernelError
+from enforcer.observe.http import routes as routes_module
 from enforcer.observe.http.message import RefusedError, Request
 from enforcer.observe.http.routes import MOST_DAYS, SILENCE_S, Sight, answer, routes
 from enforcer.observe.metrics import Metrics
@@ -143,6 +144,15 @@ def test_windows_are_asked_for_a_span(query: dict[str, str], count: int) -> None
 )
 def test_a_span_that_is_none_is_refused(query: dict[str, str]) -> None:
     assert refused("/api/v1/windows", **query).status is HTTPStatus.BAD_REQUEST
+
+
+def test_more_windows_than_one_answer_holds_are_asked_for_in_parts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(routes_module, "MOST_SHOWN", 0)
+    error = refused("/api/v1/windows", **{"from": f"{OPENS:%Y-%m-%dT%H:%M:%SZ}", "days": "400"})
+    assert error.status == HTTPStatus.BAD_REQUEST
+    assert str(error) == "more than 0 occurrences; ask for fewer days"
 
 
 def test_health_is_whether_it_lives_and_keeps_its_word() -> None:

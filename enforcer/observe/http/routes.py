@@ -27,7 +27,7 @@ from enforcer.observe.page.style import CONTENT_POLICY
 from enforcer.observe.snapshot import Occurrence, RecordState, Snapshot
 from enforcer.observe.views import status_view, window_views
 from enforcer.ruleset.question import Explained, Question, QuestionError, instant
-from enforcer.schedule.agenda import entries
+from enforcer.schedule.agenda import MOST_SHOWN, TooManyError, entries
 from enforcer.schedule.orders import Orders
 
 # What one question may ask for: a browser is not to make the gateway count for minutes.
@@ -130,7 +130,10 @@ def _windows(sight: Sight, request: Request) -> Response:
         before = after + timedelta(days=_days(request.query.get("days")))
     except OverflowError:
         raise _bad("the days run past the end of the calendar; ask for fewer") from None
-    found = entries(policy, sight.orders(), after, before)
+    try:
+        found = entries(policy, sight.orders(), after, before, MOST_SHOWN)
+    except TooManyError as error:
+        raise _bad(str(error)) from None
     return _json(window_views(Occurrence.of(e, now) for e in found))
 
 
