@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -10,9 +12,11 @@ from pathlib import Path
 
 @cache
 def scratch(name: str) -> Path:
-    """The same folder each time; nobody removes it, as the fuzzer ends its process."""
+    """The same folder each time; it goes with the process, unless libFuzzer ends that."""
     shared = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    return Path(tempfile.mkdtemp(prefix=f"enforcer-fuzz-{name}-", dir=shared))
+    folder = Path(tempfile.mkdtemp(prefix=f"enforcer-fuzz-{name}-", dir=shared))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def emptied(name: str) -> Path:
