@@ -5,7 +5,7 @@ STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
 
-.PHONY: run test check unit kernel kernels pictures bench soak fuzz deps clean
+.PHONY: run test check unit kernel kernels pictures bench soak fuzz deb deb-test deps clean
 
 run: deps $(STAMP)
 	$(VENV)/bin/enforcer lab $(if $(filter 1,$(KEEP)),--keep)
@@ -48,6 +48,14 @@ fuzz: $(STAMP)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fuzz]"
 	$(PY) -m fuzz --seconds $(FUZZ_SECONDS) $(FUZZ)
 
+# The Debian package, in dist/, for the release of Debian that it is built on.
+deb:
+	packaging/deb/build
+
+# Installed, used, upgraded, removed and purged in a clean root made by debootstrap; some minutes.
+deb-test: deb
+	packaging/deb/try
+
 deps:
 	@.ci/debian-packages
 
@@ -57,4 +65,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .vm build dist *.egg-info
+	rm -rf $(VENV) .vm .deb build dist *.egg-info
