@@ -237,7 +237,7 @@ class Gateway:
                 for n, (a, b) in enumerate(spans)
             )
         )
-        assert self.ask("reload") == {"error": None}
+        assert self.ask("reload")["error"] is None
 
     def destroy(self) -> None:
         self.kill()
