@@ -24,6 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registries": {"policy", "lookup"},
     "routers": {"policy", "lookup"},
     **{room: {*PURE, "disk"} for room in OUTER},
+    # A process of its own beside the daemon, which it only asks.
+    "fleet": {*PURE, "disk", "sources", "control", "log", "__init__"},
 }
 # Facts of the world that every room may import: errors are values.
 FOR_ALL = {"errors"}
@@ -54,6 +56,14 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 
 # Modules without a test file of their own name → the test that would notice if they broke.
 TESTED_BY: dict[str, str] = {
+    "cli.fleets": "kernel/test_fleet.py",
+    "cli.follow": "kernel/test_fleet.py",
+    "cli.publish": "kernel/test_fleet.py",
+    "cli.rollback": "kernel/test_fleet.py",
+    "fleet.etcd": "kernel/test_fleet.py",
+    "fleet.follower": "kernel/test_fleet.py",
+    "fleet.publishing": "kernel/test_fleet.py",
+    "fleet.store": "kernel/test_fleet.py",
     "clockd": "daemon/test_synchronised.py",
     "cli.close": "cli/test_cli_declare.py",
     "cli.completion": "kernel/test_shells.py",

@@ -43,6 +43,10 @@ VERBS = {
     "doctor": "look whether this gateway can do it, and what stands in the way",
     "init": "write a commented configuration to begin from",
     "completion": "print the completion script of a shell",
+    "follow": "keep this gateway at its fleet's revision, and report what it holds",
+    "publish": "sign a configuration as a revision and give it to a fleet",
+    "rollback": "give a fleet the files of an earlier revision again",
+    "fleet": "show which gateway of a fleet holds what, and which lag",
     "schema": "print the JSON schema of the configuration, for editors",
     "lab": "show the whole product at work on real packets, in namespaces of its own",
 }

@@ -30,11 +30,11 @@ class Authority:
         openssl("req", "-x509", *_EC, "-noenc", *out, *name, "-days", "2", cwd=self.folder)
         return self
 
-    def sign(self, name: str, subject_names: str) -> None:
-        """`NAME.pem` and `NAME.key`, for names like `IP:127.0.0.1`."""
+    def sign(self, name: str, subject_names: str, subject: str | None = None) -> None:
+        """`NAME.pem` and `NAME.key`, for names like `IP:127.0.0.1`; `subject` is /CN=NAME."""
         here = self.folder
         out = ("-keyout", f"{name}.key", "-out", f"{name}.csr")
-        openssl("req", "-new", *_EC, "-noenc", *out, "-subj", f"/CN={name}", cwd=here)
+        openssl("req", "-new", *_EC, "-noenc", *out, "-subj", subject or f"/CN={name}", cwd=here)
         (here / "san").write_text(f"subjectAltName={subject_names}\n")
         asked = ("-req", "-in", f"{name}.csr", "-out", f"{name}.pem", "-days", "2")
         by = ("-CA", "ca.pem", "-CAkey", "ca.key", "-extfile", "san")

@@ -1,0 +1,23 @@
+"""`enforcer rollback N`: the files of an earlier revision again, as a new one with a new number."""
+
+from __future__ import annotations
+
+import argparse
+
+from enforcer.cli.fleets import add_file, settings
+from enforcer.cli.publish import add_key, deliver, who
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("number", type=int, help="the revision whose files to go back to")
+    add_file(parser)
+    add_key(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    from enforcer.fleet.publishing import Draft
+
+    note = args.note or f"back to revision {args.number}"
+    both = ("stable", "canary")
+    draft = Draft("", None, who(), note, both, args.number, args.accept_shrink)
+    return deliver(args, settings(args.fleet), draft)

@@ -1,0 +1,146 @@
+"""The revisions that a gateway holds on its disk, and which of them its daemon reads.
+
+    DIRECTORY/current -> revisions/000000000042
+    DIRECTORY/revisions/000000000042/     the files, with the gateway's sections put in
+    DIRECTORY/revisions/000000000042.signed
+    DIRECTORY/held.json                   the highest number ever taken
+
+A revision is written and synced whole before `current` points at it; the switch is one rename.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from enforcer.disk import sync_directory, write_synced
+from enforcer.fleet.store import RefusedError, Signed
+
+# The one in force, the one before, and one that is being looked at.
+_KEPT = 3
+_CURRENT, _REVISIONS, _HELD, _SHARED = "current", "revisions", "held.json", ".shared"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """`number` is the highest that was ever taken, and `chunk` names what it was (`digest`)."""
+
+    number: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Spool:
+    directory: Path
+
+    @property
+    def main(self) -> Path:
+        """What the daemon's `--config` names, up to the file's name."""
+        return self.directory / _CURRENT
+
+    def current(self) -> int | None:
+        """The number that the daemon reads; None when there is none yet."""
+        try:
+            return int(os.readlink(self.directory / _CURRENT).rsplit("/", 1)[-1])
+        except (OSError, ValueError):
+            return None
+
+    def held(self) -> Held | None:
+        try:
+            value = json.loads((self.directory / _HELD).read_bytes())
+            return Held(int(value["number"]), str(value["digest"]))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RefusedError(
+                f"{self.directory / _HELD} cannot be read ({error}), so an old revision could pass "
+                "for a new one; mend it, or remove it when you are sure of etcd"
+            ) from error
+
+    def hold(self, held: Held) -> None:
+        text = json.dumps({"number": held.number, "digest": held.digest})
+        write_synced(self.directory / _HELD, [text.encode() + b"\n"], 0o640)
+
+    def files(self, number: int) -> dict[str, bytes]:
+        """A revision's files as they were published; none when it is not on the disk."""
+        folder = self._folder(number)
+        found: dict[str, bytes] = {}
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and _SHARED not in path.relative_to(folder).parts[:1]:
+                shared = folder / _SHARED / path.relative_to(folder)
+                found[str(path.relative_to(folder))] = (
+                    shared if shared.is_file() else path
+                ).read_bytes()
+        return found
+
+    def write(
+        self, number: int, files: Mapping[str, bytes], main: str, composed: str, signed: Signed
+    ) -> None:
+        """Puts a revision on the disk, `main` as composed for this gateway. Raises OSError."""
+        folder = self._folder(number)
+        scratch = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True, mode=0o750)
+        for name, data in files.items():
+            place = scratch / (f"{_SHARED}/{name}" if name == main else name)
+            _write(place, data)
+        _write(scratch / main, composed.encode())
+        _sync_tree(scratch)
+        shutil.rmtree(folder, ignore_errors=True)
+        scratch.rename(folder)
+        write_synced(self._signed(number), [signed.stored()], 0o640)
+
+    def switch(self, number: int) -> None:
+        """The daemon reads this one from its next load on."""
+        scratch = self.directory / f".{_CURRENT}.new"
+        scratch.unlink(missing_ok=True)
+        scratch.symlink_to(f"{_REVISIONS}/{self._folder(number).name}")
+        scratch.rename(self.directory / _CURRENT)
+        sync_directory(self.directory)
+
+    def switch_back(self, number: int | None) -> None:
+        """As it was: to another revision, or to none when the first one was refused."""
+        if number is None:
+            (self.directory / _CURRENT).unlink(missing_ok=True)
+        else:
+            self.switch(number)
+
+    def has(self, main: str, composed: str) -> bool:
+        """Whether the daemon's main file is this very text."""
+        try:
+            return (self.main / main).read_text() == composed
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def tidy(self) -> None:
+        """Takes out what is neither in force nor newest."""
+        folder = self.directory / _REVISIONS
+        numbers = sorted(int(p.name) for p in folder.glob("[0-9]*") if p.name.isdigit())
+        for number in [n for n in numbers[:-_KEPT] if n != self.current()]:
+            shutil.rmtree(self._folder(number), ignore_errors=True)
+            self._signed(number).unlink(missing_ok=True)
+
+    def _folder(self, number: int) -> Path:
+        return self.directory / _REVISIONS / f"{number:012}"
+
+    def _signed(self, number: int) -> Path:
+        folder = self._folder(number)
+        return folder.with_name(f"{folder.name}.signed")
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+    with path.open("xb") as file:
+        os.fchmod(file.fileno(), 0o640)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in (folder, *(p for p in folder.rglob("*") if p.is_dir())):
+        sync_directory(path)

@@ -1,0 +1,306 @@
+"""A fleet in etcd: revisions, the chunks of their files, heads, and what gateways say.
+
+    /enforcer/FLEET/newest               the number of the last revision
+    /enforcer/FLEET/revisions/NUMBER     manifest and signature (number in twelve digits)
+    /enforcer/FLEET/chunks/HASH          a chunk of some file
+    /enforcer/FLEET/head/TRACK           the number that gateways of a track have to hold
+    /enforcer/FLEET/gateways/NAME        what a gateway says, under its lease
+    /enforcer/FLEET/roster/NAME          that there is such a gateway, until it is forgotten
+
+Nothing here is trusted for standing in etcd: a manifest counts by its signature, a chunk by its
+hash, and a number only when it is higher than what was held before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from enforcer.fleet import etcd
+from enforcer.fleet.chunks import ChunkError, Root, cut, join
+from enforcer.fleet.etcd import Client, Delete, EtcdError, Put, Unchanged
+from enforcer.fleet.revision import ManifestError, Revision, parse
+from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
+
+# Revisions whose chunks are kept, for `rollback` and for gateways that were away.
+KEPT_REVISIONS = 20
+
+
+class RefusedError(Exception):
+    """A revision that is not taken; the text says why, as `fact; remedy`."""
+
+
+class OvertakenError(Exception):
+    """Somebody else published meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    manifest: str
+    signature: str
+
+    def stored(self) -> bytes:
+        return json.dumps({"manifest": self.manifest, "signature": self.signature}).encode()
+
+    @classmethod
+    def of(cls, data: bytes) -> Signed:
+        try:
+            value = json.loads(data)
+            manifest, signature = value["manifest"], value["signature"]
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise RefusedError("is no revision; publish it again") from error
+        if not isinstance(manifest, str) or not isinstance(signature, str):
+            raise RefusedError("is no revision; publish it again")
+        return cls(manifest, signature)
+
+    def revision(self, fleet: str, number: int, keys: tuple[PublicKey, ...]) -> Revision:
+        """What was signed. Raises RefusedError unless one of `keys` signed this number of this
+        fleet.
+        """
+        try:
+            comment = verify(keys, self.manifest.encode(), self.signature)
+            revision, serial = parse(self.manifest), serial_of(comment)
+        except (SignatureError, ManifestError) as error:
+            raise RefusedError(str(error)) from error
+        if (revision.fleet, revision.number, serial) != (fleet, number, number):
+            raise RefusedError(
+                f"was signed as revision {revision.number} of fleet {revision.fleet}, serial "
+                f"{serial}, and stands in the place of {number} of {fleet}; publish it again"
+            )
+        return revision
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a gateway says. `revision` is the one its daemon has taken; `refused` the number of one
+    that it has not, and `problem` why, or what else is wrong.
+    """
+
+    gateway: str
+    track: str
+    revision: int | None
+    digest: str
+    refused: int | None
+    problem: str | None
+    armed: tuple[str, ...]
+    version: str
+    labels: Mapping[str, str]
+    at: str
+
+    @property
+    def healthy(self) -> bool:
+        return self.problem is None and self.refused is None
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    client: Client
+    fleet: str
+
+    def key(self, *parts: str) -> str:
+        return "/".join(("/enforcer", self.fleet, *parts))
+
+    # --- revisions ------------------------------------------------------------------------------
+
+    def newest(self) -> tuple[int, int]:
+        """The number of the last revision (0: none), and etcd's revision when it was written."""
+        _, entry = self.client.get(self.key("newest"))
+        return (_number(entry.value), entry.changed) if entry is not None else (0, 0)
+
+    def signed(self, number: int) -> Signed | None:
+        _, entry = self.client.get(self.key("revisions", _digits(number)))
+        return Signed.of(entry.value) if entry is not None else None
+
+    def numbers(self, newest: int = KEPT_REVISIONS) -> list[int]:
+        """The last revisions that are there, newest first."""
+        found = self.client.under(self.key("revisions", ""), newest=newest, keys_only=True)
+        return [_number(entry.key.rsplit("/", 1)[1].encode()) for entry in found.entries]
+
+    def head(self, track: str) -> tuple[int, int]:
+        """Which number gateways of the track have to hold (0: none yet), and etcd's revision."""
+        revision, entry = self.client.get(self.key("head", track))
+        return (_number(entry.value) if entry is not None else 0), revision
+
+    def set_head(self, track: str, number: int) -> None:
+        self.client.commit([Put(self.key("head", track), str(number).encode())])
+
+    def upload(self, files: Mapping[str, bytes]) -> tuple[dict[str, Root], int]:
+        """Puts the chunks that are not there yet. Returns the roots, and how many bytes were put.
+
+        From the top down: what is there has everything below it, because a list is put after what
+        it lists. So a small change asks for few keys, however large the file.
+        """
+        roots: dict[str, Root] = {}
+        sent = 0
+        for name, data in files.items():
+            roots[name], chunks = cut(data)
+            levels: list[list[str]] = []
+            names = [roots[name].name]
+            for depth in range(roots[name].depth, -1, -1):
+                missing = self._missing(names)
+                levels.append(missing)
+                if depth:
+                    listed = b"".join(chunks[each] for each in missing)
+                    names = list(dict.fromkeys(listed.decode().split()))
+            for level in reversed(levels):
+                puts = [Put(self.key("chunks", each), chunks[each]) for each in level]
+                for batch in _batches(puts):
+                    self.client.commit(batch)
+                sent += sum(len(put.value) for put in puts)
+        return roots, sent
+
+    def _missing(self, names: Sequence[str]) -> list[str]:
+        keys = {self.key("chunks", name): name for name in names}
+        there = self.client.present(list(keys))
+        return [name for key, name in keys.items() if key not in there]
+
+    def publish(
+        self, revision: Revision, signed: Signed, newest_changed: int, tracks: Sequence[str]
+    ) -> None:
+        """Makes a revision the newest one, and the head of the tracks. Raises OvertakenError when
+        another was published since `newest_changed`.
+        """
+        newest, number = self.key("newest"), str(revision.number).encode()
+        place = self.key("revisions", _digits(revision.number))
+        done = self.client.commit(
+            [
+                Put(newest, number),
+                Put(place, signed.stored()),
+                *(Put(self.key("head", track), number) for track in tracks),
+            ],
+            [Unchanged(newest, newest_changed), Unchanged(place, 0)],
+        )
+        if not done:
+            raise OvertakenError
+
+    def fetch(self, revision: Revision, at_hand: Mapping[str, bytes]) -> dict[str, bytes]:
+        """The files of a revision. Chunks of the files `at_hand` (an earlier revision's) are not
+        fetched again. Raises RefusedError.
+        """
+        known: dict[str, bytes] = {}
+        for data in at_hand.values():
+            known |= cut(data)[1]
+
+        def chunks(names: list[str]) -> dict[str, bytes]:
+            keys = {self.key("chunks", name): name for name in names if name not in known}
+            found = self.client.many(list(keys))
+            known.update({keys[key]: chunk for key, chunk in found.items()})
+            return known
+
+        files: dict[str, bytes] = {}
+        for name, root in revision.files.items():
+            try:
+                files[name] = join(root, chunks)
+            except ChunkError as error:
+                raise RefusedError(f"its file {name} {error}; publish it again") from error
+        return files
+
+    def prune(self, keys: tuple[PublicKey, ...]) -> int:
+        """Takes out revisions behind the last `KEPT_REVISIONS`, and chunks of none that stays.
+        Returns how many chunks went.
+
+        Another publisher may take a chunk of an old revision for one that stays, at this moment:
+        its revision is refused by every gateway then, for want of a chunk, and published again.
+        """
+        numbers = self.numbers(newest=0)
+        heads = {self.head(track)[0] for track in ("stable", "canary")}
+        kept = {*sorted(numbers)[-KEPT_REVISIONS:], *heads}
+        used: set[str] = set()
+        for number in sorted(kept & set(numbers)):
+            signed = self.signed(number)
+            if signed is None:
+                continue
+            for root in signed.revision(self.fleet, number, keys).files.values():
+                used |= self._names_of(root)
+        prefix, before = self.key("chunks", ""), self.newest()[1]
+        # What was put after the last revision is of one that is being published.
+        there = {
+            e.key for e in self.client.under(prefix, keys_only=True).entries if e.changed < before
+        }
+        gone = sorted(there - {prefix + name for name in used})
+        old = [self.key("revisions", _digits(n)) for n in numbers if n not in kept]
+        for batch in _batches([Delete(key) for key in (*old, *gone)]):
+            self.client.commit(batch)
+        return len(gone)
+
+    def _names_of(self, root: Root) -> set[str]:
+        """All chunks of a file, those of its lists included."""
+        names, found = [root.name], {root.name}
+        for _ in range(root.depth):
+            chunks = self.client.many([self.key("chunks", name) for name in names])
+            names = b"".join(chunks.values()).decode("ascii", "replace").split()
+            found |= set(names)
+        return found
+
+    # --- gateways -------------------------------------------------------------------------------
+
+    def report(self, report: Report, lease: int) -> None:
+        text = json.dumps({s: getattr(report, s) for s in Report.__slots__}).encode()
+        roster = json.dumps({"track": report.track, "at": report.at}).encode()
+        self.client.commit(
+            [
+                Put(self.key("gateways", report.gateway), text, lease),
+                Put(self.key("roster", report.gateway), roster),
+            ]
+        )
+
+    def reports(self) -> dict[str, Report | None]:
+        """Gateway → what it says; None where it has gone silent."""
+        found: dict[str, Report | None] = {}
+        for entry in self.client.under(self.key("roster", ""), keys_only=True).entries:
+            found[entry.key.rsplit("/", 1)[1]] = None
+        for entry in self.client.under(self.key("gateways", "")).entries:
+            found[entry.key.rsplit("/", 1)[1]] = _report(entry.value)
+        return dict(sorted(found.items()))
+
+    def forget(self, gateway: str) -> None:
+        self.client.commit([Delete(self.key("roster", gateway))])
+
+
+def _report(data: bytes) -> Report | None:
+    try:
+        value: dict[str, Any] = json.loads(data)
+        return Report(
+            str(value["gateway"]),
+            str(value["track"]),
+            None if value["revision"] is None else int(value["revision"]),
+            str(value["digest"]),
+            None if value["refused"] is None else int(value["refused"]),
+            None if value["problem"] is None else str(value["problem"]),
+            tuple(map(str, value["armed"])),
+            str(value["version"]),
+            {str(k): str(v) for k, v in value["labels"].items()},
+            str(value["at"]),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def _digits(number: int) -> str:
+    return f"{number:012}"
+
+
+def _number(text: bytes) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise EtcdError(
+            f"etcd holds {text[:40]!r} where a revision's number belongs; look who writes there"
+        ) from error
+
+
+def _batches(operations: Sequence[Put | Delete]) -> Iterator[list[Put | Delete]]:
+    """As many at once as etcd takes."""
+    batch: list[Put | Delete] = []
+    size = 0
+    for operation in operations:
+        more = len(operation.key) + (len(operation.value) if isinstance(operation, Put) else 0)
+        if batch and (len(batch) == etcd.MOST_OPERATIONS or size + more > etcd.MOST_REQUEST_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(operation)
+        size += more
+    if batch:
+        yield batch
