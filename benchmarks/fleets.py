@@ -69,7 +69,7 @@ def _has(kernel: NftKernel, address: bytes) -> bool:
 
 
 def _bytes(fleet: Fleet) -> int:
-    """What has gone in and out of etcd's namespace."""
+    """What has gone in and out of etcd's namespace, and between etcd and the publisher in it."""
     with in_namespace(fleet.server.namespace):
         told = subprocess.run(
             ("cat", "/proc/net/dev"), capture_output=True, text=True, check=True
@@ -77,9 +77,12 @@ def _bytes(fleet: Fleet) -> int:
     total = 0
     for line in told.splitlines()[2:]:
         name, _, numbers = line.partition(":")
+        fields = numbers.split()
         if name.strip().startswith("to"):
-            fields = numbers.split()
             total += int(fields[0]) + int(fields[8])
+        elif name.strip() == "lo":
+            # What is sent there is received there.
+            total += int(fields[0])
     return total
 
 

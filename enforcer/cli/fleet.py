@@ -36,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.fleet.etcd import EtcdError
+    from enforcer.fleet.publishing import promote
     from enforcer.fleet.store import RefusedError
 
     wait_s = seconds("fleet", "--wait", args.wait)
@@ -46,7 +47,9 @@ def run(args: argparse.Namespace) -> int:
                 return _forget(args, there)
             if args.act == "promote":
                 number = _number(args.name) or there.head("canary")[0]
-                return promote(args, where, there, number, force=args.force)
+                promote(there, number, force=args.force)
+                _promoted(args, where, number)
+                return 0
             return _status(args, where, there, wait_s or 0.0)
     except (EtcdError, RefusedError) as error:
         return failed(error)
@@ -70,27 +73,11 @@ def _forget(args: argparse.Namespace, there: Store) -> int:
     return 0
 
 
-def promote(
-    args: argparse.Namespace, where: Settings, there: Store, number: int, *, force: bool
-) -> int:
-    """Gives a revision to the gateways of track stable; the exit code. Raises EtcdError."""
-    from enforcer.fleet.publishing import wrong_for
-
-    if not number or there.signed(number) is None:
-        return failed(f"there is no revision {number or 'of the canaries'}; publish one first")
-    before = there.head("stable")[0]
-    if number < before:
-        remedy = f"to go back to {number}, run: enforcer rollback {number}"
-        return failed(f"revision {number} is older than {before}, which all hold; {remedy}")
-    wrong = wrong_for(there.reports(), number, "canary", late=True)
-    if wrong is not None and not force:
-        return failed(f"{wrong}; mend it, or give it to all with --force")
-    there.set_head("stable", number)
+def _promoted(args: argparse.Namespace, where: Settings, number: int) -> None:
     if args.format == "json":
         print_json({"fleet": where.fleet, "promoted": number})
     else:
         print(f"revision {number} of {where.fleet} goes to all gateways now")
-    return 0
 
 
 def _status(args: argparse.Namespace, where: Settings, there: Store, wait_s: float) -> int:
@@ -170,4 +157,4 @@ def _first_line(row: dict[str, Any]) -> str:
 
 
 def _line(text: str | None) -> str:
-    return (text or "").splitlines()[0] if text else "no reason given"
+    return text.splitlines()[0] if text else "no reason given"

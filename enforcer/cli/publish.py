@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import getpass
 import socket
-import sys
-import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.fleets import add_file, failed, seconds, settings, store
-from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import counted, print_json
 from enforcer.cli.waiting import Waiting
 
@@ -54,15 +52,13 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.cli.main import usage_error
     from enforcer.fleet.publishing import Draft
     from enforcer.sources.files import read_texts
-    from enforcer.sources.load import parse_all
 
     if args.promote_after is not None and not args.canary:
         usage_error("publish", "--promote-after goes with --canary")
     wait_s = seconds("publish", "--promote-after", args.promote_after)
     where = settings(args.fleet)
-    with Waiting("checking the configuration"):
-        policy, texts = read_texts(args.config)
-        parse_all(texts.registries, policy)
+    with Waiting("reading the configuration"):
+        _, texts = read_texts(args.config)
     documents = texts.documents
     files = {**documents.files, **documents.calendars, **texts.registries}
     tracks = ("canary",) if args.canary else ("stable", "canary")
@@ -81,7 +77,7 @@ def deliver(
     """Publishes a draft and tells of it; the exit code."""
     from enforcer.clock import SystemClock
     from enforcer.fleet.etcd import EtcdError
-    from enforcer.fleet.publishing import publish, sign_with_minisign
+    from enforcer.fleet.publishing import promote_after, publish, sign_with_minisign
     from enforcer.fleet.store import RefusedError
 
     try:
@@ -89,48 +85,36 @@ def deliver(
             sign = sign_with_minisign(args.key)
             done = publish(there, draft, where.public_keys, SystemClock().now(), sign)
             there.prune(where.public_keys)
-            _tell(args, where, draft, done)
+            if args.format == "text":
+                print("\n".join(_text(where, draft, done)))
             if wait_s is not None:
-                return _promote(args, where, done.revision.number, wait_s)
+                with Waiting("watching the canaries"):
+                    promote_after(there, done.revision.number, wait_s)
+                if args.format == "text":
+                    print("no canary errs; all gateways take it now")
     except (EtcdError, RefusedError) as error:
         return failed(error)
+    if args.format == "json":
+        print_json(_view(where, draft, done, promoted=wait_s is not None))
     return 0
 
 
-def _tell(args: argparse.Namespace, where: Settings, draft: Draft, done: Published) -> None:
-    number = done.revision.number
-    if args.format == "json":
-        print_json(
-            {
-                "fleet": where.fleet,
-                "revision": number,
-                "tracks": list(draft.tracks),
-                "changed": list(done.changed),
-                "sent_bytes": done.sent,
-            }
-        )
-        return
+def _view(where: Settings, draft: Draft, done: Published, *, promoted: bool) -> dict[str, Any]:
+    return {
+        "fleet": where.fleet,
+        "revision": done.revision.number,
+        "tracks": ["stable", "canary"] if promoted else list(draft.tracks),
+        "changed": list(done.changed),
+        "sent_bytes": done.sent,
+    }
+
+
+def _text(where: Settings, draft: Draft, done: Published) -> Iterator[str]:
     changed = ", ".join(done.changed[:5]) + (", …" if len(done.changed) > 5 else "")
     what = f"{counted(len(done.changed), 'file')} changed ({changed})" if changed else "no change"
-    print(f"revision {number} of {where.fleet}: {what}, {done.sent:,} bytes sent to etcd")
+    number, sent = done.revision.number, f"{done.sent:,} bytes sent to etcd"
+    yield f"revision {number} of {where.fleet}: {what}, {sent}"
     if "stable" in draft.tracks:
-        print("all gateways take it now; see: enforcer fleet")
+        yield "all gateways take it now; see: enforcer fleet"
     else:
-        print("gateways of track canary take it now; for all: enforcer fleet promote")
-
-
-def _promote(args: argparse.Namespace, where: Settings, number: int, wait_s: float) -> int:
-    """Looks at the canaries for the whole time, and gives the revision to all if none errs."""
-    from enforcer.cli.fleet import promote
-    from enforcer.fleet.publishing import wrong_for
-
-    until = time.monotonic() + wait_s
-    with store(where) as there, Waiting("watching the canaries"):
-        while (left := until - time.monotonic()) > 0:
-            time.sleep(min(2.0, left))
-            if (
-                wrong := wrong_for(there.reports(), number, "canary", late=left <= 2.0)
-            ) is not None:
-                print(f"enforcer: not promoted: {wrong}", file=sys.stderr)
-                return EXIT_FAILED
-        return promote(args, where, there, number, force=False)
+        yield "gateways of track canary take it now; for all: enforcer fleet promote"

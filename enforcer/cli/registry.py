@@ -46,13 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _reading(act)
     _most(act)
     act = acts["lint"]
-    act.add_argument(
-        "files",
-        nargs="*",
-        type=Path,
-        metavar="FILE",
-        help="registry files (default: those of the configuration)",
-    )
+    _files(act)
     _reading(act)
     _most(act)
     act.add_argument(
@@ -68,16 +62,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--origins", type=Path, metavar="FILE", help="id,asn lines: who may announce whose prefixes"
     )
     act = acts["export"]
-    act.add_argument(
+    _files(act)
+    act.add_argument("--to", choices=_WRITTEN, required=True, help="the form to write")
+    _reading(act)
+    _writing(act)
+
+
+def _files(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "files",
         nargs="*",
         type=Path,
         metavar="FILE",
         help="registry files (default: those of the configuration)",
     )
-    act.add_argument("--to", choices=_WRITTEN, required=True, help="the form to write")
-    _reading(act)
-    _writing(act)
 
 
 def _reading(parser: argparse.ArgumentParser) -> None:

@@ -64,7 +64,6 @@ class Put:
 @dataclass(frozen=True, slots=True)
 class Delete:
     key: str
-    whole_prefix: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,25 +123,23 @@ class Client:
 
     def many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values of those keys that are there."""
-        found: dict[str, bytes] = {}
-        for at in range(0, len(keys), _READS_AT_ONCE):
-            gets = [{"request_range": {"key": _b64(k)}} for k in keys[at : at + _READS_AT_ONCE]]
-            answer = self._ask("kv/txn", {"success": gets})
-            for response in answer.get("responses", []):
-                for entry in _entries(response.get("response_range", {})):
-                    found[entry.key] = entry.value
-        return found
+        return {e.key: e.value for e in self._each(keys, _READS_AT_ONCE)}
 
     def present(self, keys: Sequence[str]) -> set[str]:
         """Those of the keys that are there."""
-        there: set[str] = set()
-        for at in range(0, len(keys), MOST_OPERATIONS):
-            some = keys[at : at + MOST_OPERATIONS]
-            gets = [{"request_range": {"key": _b64(k), "keys_only": True}} for k in some]
+        return {e.key for e in self._each(keys, MOST_OPERATIONS, keys_only=True)}
+
+    def _each(
+        self, keys: Sequence[str], at_once: int, *, keys_only: bool = False
+    ) -> Iterator[KeyValue]:
+        for at in range(0, len(keys), at_once):
+            gets = [
+                {"request_range": {"key": _b64(key), "keys_only": keys_only}}
+                for key in keys[at : at + at_once]
+            ]
             answer = self._ask("kv/txn", {"success": gets})
             for response in answer.get("responses", []):
-                there |= {entry.key for entry in _entries(response.get("response_range", {}))}
-        return there
+                yield from _entries(response.get("response_range", {}))
 
     # --- changing -------------------------------------------------------------------------------
 
@@ -354,7 +351,4 @@ def _operation(operation: Put | Delete) -> dict[str, Any]:
         if operation.lease is not None:
             put["lease"] = str(operation.lease)
         return {"request_put": put}
-    gone = {"key": _b64(operation.key)}
-    if operation.whole_prefix:
-        gone["range_end"] = _b64(prefix_end(operation.key))
-    return {"request_delete_range": gone}
+    return {"request_delete_range": {"key": _b64(operation.key)}}

@@ -13,6 +13,7 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -58,7 +59,6 @@ class Follower:
     _refused: int | None = None
     _problem: str | None = None
     _loaded: int | None = None
-    _digest: str = ""
     _lease: int | None = None
     _reported: Report | None = None
     _refused_at: float = 0.0
@@ -107,6 +107,7 @@ class Follower:
             self._refuse(number, f"{fact}; make room, or give the folder to this user")
 
     def _put_in_force(self, revision: Revision, signed: Signed) -> None:
+        self._problem = None
         before = self.spool.current()
         at_hand = self.spool.files(before) if before is not None else {}
         files = self.store.fetch(revision, at_hand)
@@ -121,8 +122,7 @@ class Follower:
                 raise
         self.spool.hold(Held(revision.number, digest_of(signed)))
         self.spool.tidy()
-        self._loaded, self._digest = revision.number, digest_of(signed)
-        self._refused = None
+        self._loaded, self._refused = revision.number, None
         log.info("revision_taken", revision=revision.number, by=revision.made_by)
 
     def _composed(self, revision: Revision, files: Mapping[str, bytes]) -> str:
@@ -139,7 +139,6 @@ class Follower:
         """Has the daemon load it, now or when it starts. Raises RefusedError or PolicyError when
         it does not.
         """
-        self._problem = None
         try:
             accepted = {"accept_shrink": accepts_shrink} if accepts_shrink else {}
             answer = self.ask("reload", **accepted)
@@ -150,8 +149,9 @@ class Follower:
             return
         if answer.get("refused"):
             raise RefusedError(str(answer.get("error")))
-        # It was taken, and something else may be wrong: the kernel, say. The daemon tries again.
-        self._problem = None if answer.get("error") is None else str(answer["error"])
+        if answer.get("error") is not None:
+            # It was taken, and something else is wrong: the kernel, say. The daemon tries again.
+            self._problem = str(answer["error"])
 
     def _refuse(self, number: int, why: str) -> None:
         if (self._refused, self._problem) != (number, why):
@@ -187,14 +187,17 @@ class Follower:
             held = self.spool.current()
         at = self.now().isoformat(timespec="seconds")
         return Report(
-            s.gateway, s.track, held, self._digest, self._refused, problem, armed, __version__,
+            s.gateway, s.track, held, self._refused, problem, armed, __version__,
             s.labels, at,
         )  # fmt: skip
 
     def leave(self) -> None:
-        """Ends the lease, so that the fleet sees at once that nobody follows here."""
+        """Ends the lease, so that the fleet sees at once that nobody follows here. Where etcd is
+        away it ends by itself.
+        """
         if self._lease is not None:
-            self.store.client.revoke(self._lease)
+            with suppress(EtcdError):
+                self.store.client.revoke(self._lease)
 
     # --- for as long as it lasts ----------------------------------------------------------------
 
@@ -222,11 +225,12 @@ class Follower:
 
     def _watch(self, poke: _Poke) -> None:
         """Pokes when the head of our track may have moved."""
-        prefix = self.store.key("head", self.settings.track)
         while not poke.stop.is_set():
+            track = self.settings.track
             try:
-                _, revision = self.store.head(self.settings.track)
+                _, revision = self.store.head(track)
                 poke.now()
+                prefix = self.store.key("head", track)
                 for _ in self.store.client.watch(prefix, revision, _SILENCE_S):
                     poke.now()
             except EtcdError:

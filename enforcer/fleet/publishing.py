@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 
 from enforcer.fleet.revision import ManifestError, Revision, parse
@@ -53,7 +54,9 @@ class Published:
 def publish(
     store: Store, draft: Draft, keys: tuple[PublicKey, ...], now: datetime, sign: Sign
 ) -> Published:
-    """Raises RefusedError when it is not published, and EtcdError when etcd cannot be asked."""
+    """Raises PolicyError when the files are no configuration, RefusedError when they are not
+    published for another reason, and EtcdError when etcd cannot be asked.
+    """
     newest, changed_at = store.newest()
     before = _revision(store, newest, keys) if newest else None
     reported = [r.revision or 0 for r in store.reports().values() if r is not None]
@@ -70,10 +73,14 @@ def publish(
         main, files = old.main, store.fetch(old, {})
     else:
         main, files = draft.main, dict(draft.files)
+    registry, limit = _registry(files, main)
     accepted = ""
     if before is not None:
-        kept = store.fetch(before, files)
-        accepted = _shrinks(kept, before.main, files, main, now.date(), draft.accepts_shrink)
+        old_registry, _ = _registry(store.fetch(before, files), before.main)
+        try:
+            refuse_shrinking(old_registry, registry, limit, now.date())
+        except ShrinkError as error:
+            accepted = _accepted(error, registry, limit, draft.accepts_shrink)
     roots, sent = store.upload(files)
     revision = Revision(
         store.fleet, number, now, draft.made_by, draft.note, main, roots,
@@ -100,26 +107,17 @@ def publish(
     return Published(revision, revision.changed_since(before), sent)
 
 
-def _shrinks(
-    old: Mapping[str, bytes], old_main: str, new: Mapping[str, bytes], main: str, day: date,
-    accepted: str,
-) -> str:  # fmt: skip
-    """The digest of the new registry, when it removes much and that is accepted; empty when it does
-    not. Raises RefusedError when nobody said that it is meant: each gateway would refuse it.
+def _accepted(error: ShrinkError, registry: Registry, limit: float, token: str) -> str:
+    """The digest of the registry, when `token` says that what it removes is meant. Raises
+    RefusedError when nobody said so: each gateway would refuse it.
     """
-    before, _ = _registry(old, old_main)
-    registry, limit = _registry(new, main)
-    try:
-        refuse_shrinking(before, registry, limit, day)
-    except ShrinkError as error:
-        if len(accepted) >= len(error.token) and registry.digest.startswith(accepted):
-            return registry.digest
-        lost = ", ".join(f"{x.removed:,} of {x.before:,} of {x.category}" for x in error.losses)
-        raise RefusedError(
-            f"it would remove {lost}, more than shrink_limit {limit:.0%}, from every gateway; "
-            f"check the registry files or, if it is meant, add: --accept-shrink {error.token}"
-        ) from error
-    return ""
+    if len(token) >= len(error.token) and registry.digest.startswith(token):
+        return registry.digest
+    lost = ", ".join(f"{x.removed:,} of {x.before:,} of {x.category}" for x in error.losses)
+    raise RefusedError(
+        f"it would remove {lost}, more than shrink_limit {limit:.0%}, from every gateway; check "
+        f"the registry files or, if it is meant, add: --accept-shrink {error.token}"
+    ) from error
 
 
 def _registry(files: Mapping[str, bytes], main: str) -> tuple[Registry, float]:
@@ -161,6 +159,34 @@ def sign_with_minisign(key: Path) -> Sign:
             return signature.read_text()
 
     return sign
+
+
+def promote(store: Store, number: int, *, force: bool = False) -> None:
+    """Gives a revision to the gateways of track stable. Raises RefusedError, and EtcdError."""
+    if not number or store.signed(number) is None:
+        what = number or "of the canaries"
+        raise RefusedError(f"there is no revision {what}; publish one first")
+    before = store.head("stable")[0]
+    if number < before:
+        remedy = f"to go back to {number}, run: enforcer rollback {number}"
+        raise RefusedError(f"revision {number} is older than {before}, which all hold; {remedy}")
+    wrong = wrong_for(store.reports(), number, "canary", late=True)
+    if wrong is not None and not force:
+        raise RefusedError(f"{wrong}; mend it, or give it to all with --force")
+    store.set_head("stable", number)
+
+
+def promote_after(store: Store, number: int, seconds: float) -> None:
+    """Looks at the canaries for so long, and gives the revision to all if none of them errs. Raises
+    RefusedError, and EtcdError.
+    """
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(2.0, left))
+        wrong = wrong_for(store.reports(), number, "canary", late=False)
+        if wrong is not None:
+            raise RefusedError(f"not promoted: {wrong}")
+    promote(store, number)
 
 
 def wrong_for(

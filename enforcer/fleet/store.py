@@ -22,6 +22,7 @@ from enforcer.fleet import etcd
 from enforcer.fleet.chunks import ChunkError, Root, cut, join
 from enforcer.fleet.etcd import Client, Delete, EtcdError, Put, Unchanged
 from enforcer.fleet.revision import ManifestError, Revision, parse
+from enforcer.fleet.settings import TRACKS
 from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
 
 # Revisions whose chunks are kept, for `rollback` and for gateways that were away.
@@ -81,7 +82,6 @@ class Report:
     gateway: str
     track: str
     revision: int | None
-    digest: str
     refused: int | None
     problem: str | None
     armed: tuple[str, ...]
@@ -197,16 +197,19 @@ class Store:
                 raise RefusedError(f"its file {name} {error}; publish it again") from error
         return files
 
-    def prune(self, keys: tuple[PublicKey, ...]) -> int:
-        """Takes out revisions behind the last `KEPT_REVISIONS`, and chunks of none that stays.
-        Returns how many chunks went.
+    def prune(self, keys: tuple[PublicKey, ...], kept_revisions: int = KEPT_REVISIONS) -> int:
+        """Takes out revisions behind the last so many, and chunks of none that stays. Returns how
+        many chunks went. It looks through all that there are, and so waits until there are twice as
+        many revisions as are kept.
 
         Another publisher may take a chunk of an old revision for one that stays, at this moment:
         its revision is refused by every gateway then, for want of a chunk, and published again.
         """
         numbers = self.numbers(newest=0)
-        heads = {self.head(track)[0] for track in ("stable", "canary")}
-        kept = {*sorted(numbers)[-KEPT_REVISIONS:], *heads}
+        if len(numbers) < 2 * kept_revisions:
+            return 0
+        heads = {self.head(track)[0] for track in TRACKS}
+        kept = {*sorted(numbers)[-kept_revisions:], *heads}
         used: set[str] = set()
         for number in sorted(kept & set(numbers)):
             signed = self.signed(number)
@@ -238,11 +241,10 @@ class Store:
 
     def report(self, report: Report, lease: int) -> None:
         text = json.dumps({s: getattr(report, s) for s in Report.__slots__}).encode()
-        roster = json.dumps({"track": report.track, "at": report.at}).encode()
         self.client.commit(
             [
                 Put(self.key("gateways", report.gateway), text, lease),
-                Put(self.key("roster", report.gateway), roster),
+                Put(self.key("roster", report.gateway), b""),
             ]
         )
 
@@ -266,7 +268,6 @@ def _report(data: bytes) -> Report | None:
             str(value["gateway"]),
             str(value["track"]),
             None if value["revision"] is None else int(value["revision"]),
-            str(value["digest"]),
             None if value["refused"] is None else int(value["refused"]),
             None if value["problem"] is None else str(value["problem"]),
             tuple(map(str, value["armed"])),

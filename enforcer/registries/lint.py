@@ -193,30 +193,17 @@ def _aggregatable(report: Report, sides: list[Side], day: date) -> None:
         if len(columns) > 1:
             above = np.maximum(columns.length, 1) - 1
             parent = masked(columns.words, columns.family, above)
-            order = np.lexsort(
-                (
-                    *columns.words,
-                    *parent,
-                    columns.length,
-                    columns.services,
-                    columns.valid_until,
-                    columns.valid_from,
-                    columns.category,
-                    side.ids,
-                )
+            by = (
+                *parent,
+                columns.length,
+                columns.services,
+                columns.valid_until,
+                columns.valid_from,
+                columns.category,
+                side.ids,
             )
-            keys = [
-                column[order]
-                for column in (
-                    *parent,
-                    columns.length,
-                    columns.services,
-                    columns.valid_until,
-                    columns.valid_from,
-                    columns.category,
-                    side.ids,
-                )
-            ]
+            order = np.lexsort((*columns.words, *by))
+            keys = [column[order] for column in by]
             same = ~run_starts(*keys)
             distinct = run_starts(*pick(columns.words, order))
             second = np.flatnonzero(same & distinct)

@@ -263,6 +263,15 @@ class Fleet:
             finally:
                 client.close()
 
+    def begin(self, *gateways: Member) -> list[subprocess.Popen[bytes]]:
+        """Publishes, and has the gateways follow until all hold it; their followers."""
+        self.publish()
+        followers = [gateway.follow() for gateway in gateways]
+        for gateway in gateways:
+            gateway.start()
+        eventually(self.converged, "all hold the first revision")
+        return followers
+
     def add_row(self, prefix: str) -> None:
         registry = self.published / "registry.csv"
         registry.write_text(registry.read_text() + f"R-{prefix},{prefix},mission,,,\n")

@@ -16,7 +16,7 @@ from enforcer.fleet.publishing import Draft, publish, sign_with_minisign
 from enforcer.fleet.store import RefusedError
 from tests.kernel.certificates import Authority
 from tests.kernel.daemon_process import PATIENCE_S, eventually
-from tests.kernel.fleet_world import HUB, LINKS, SHARED, Fleet, made_fleet, rows, stopped
+from tests.kernel.fleet_world import FLEET, HUB, LINKS, SHARED, Fleet, made_fleet, rows, stopped
 
 pytestmark = pytest.mark.kernel
 
@@ -61,10 +61,7 @@ def test_a_revision_reaches_every_kernel_and_is_told_of(fleet: Fleet) -> None:
 
 def test_one_that_stops_is_missed(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
-    fleet.publish()
-    follower = gateway.follow()
-    gateway.start()
-    eventually(fleet.converged)
+    (follower,) = fleet.begin(gateway)
     assert stopped(follower) == 0
     told = fleet.command("fleet")
     assert told.returncode == 1
@@ -94,11 +91,7 @@ def test_the_first_revision_comes_before_there_is_a_daemon(fleet: Fleet) -> None
 def test_what_one_gateway_cannot_take_stays_out_of_it_alone(fleet: Fleet) -> None:
     able, unable = fleet.member("able"), fleet.member("unable")
     able.write(more=LINKS)
-    fleet.publish()
-    for gateway in (able, unable):
-        gateway.follow()
-        gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(able, unable)
     fleet.add_links()
     fleet.window("    reserve: {link: wan, share: 40%}\n")
     fleet.publish()
@@ -119,10 +112,7 @@ def test_what_one_gateway_cannot_take_stays_out_of_it_alone(fleet: Fleet) -> Non
 
 def test_etcd_away_changes_nothing_and_is_caught_up_with(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
-    fleet.publish()
-    gateway.follow()
-    gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(gateway)
     fleet.server.kill()
     eventually(lambda: "etcd_lost" in gateway.said("follow"), "the loss is said")
     assert gateway.holds("10.0.0.14")
@@ -138,10 +128,7 @@ def test_etcd_away_changes_nothing_and_is_caught_up_with(fleet: Fleet) -> None:
 
 def test_an_older_copy_of_etcd_takes_no_gateway_back(fleet: Fleet, tmp_path: Path) -> None:
     gateway = fleet.member("edge-1")
-    fleet.publish()
-    gateway.follow()
-    gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(gateway)
     fleet.server.kill()
     shutil.copytree(fleet.server.data, tmp_path / "copy")
     fleet.server.start()
@@ -163,10 +150,7 @@ def test_an_older_copy_of_etcd_takes_no_gateway_back(fleet: Fleet, tmp_path: Pat
 
 def test_what_was_tampered_with_is_refused(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
-    fleet.publish()
-    gateway.follow()
-    gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(gateway)
     fleet.add_row("10.9.9.9/32")
     fleet.publish("--canary")
     with fleet.store() as store:
@@ -218,13 +202,32 @@ def test_of_two_publishers_one_is_told(fleet: Fleet) -> None:
         assert store.newest()[0] == 2
 
 
+def test_what_is_old_is_taken_out_and_what_is_kept_stays_whole(fleet: Fleet) -> None:
+    for number in range(1, 7):
+        fleet.add_row(f"10.9.9.{2 * number + 1}/32")
+        fleet.publish(*(("--canary",) if number > 1 else ()))
+    keys = (fleet.key,)
+    with fleet.store() as store:
+        before = store.client.under(store.key("chunks", ""), keys_only=True).entries
+        assert store.prune(keys, 4) == 0
+        orphan = Put(store.key("chunks", "0" * 64), b"being published")
+        store.client.commit([orphan])
+        gone = store.prune(keys, 2)
+        after = store.client.under(store.key("chunks", ""), keys_only=True).entries
+        assert gone == len(before) - len(after) + 1 > 0
+        # The last two, and the first, which the gateways of track stable have to hold.
+        assert store.numbers(newest=0) == [1, 5, 6]
+        for number in (1, 5, 6):
+            signed = store.signed(number)
+            assert signed is not None
+            files = store.fetch(signed.revision(FLEET, number, keys), {})
+            assert f"10.9.9.{2 * number + 1}/32".encode() in files["registry.csv"]
+        assert orphan.key in {entry.key for entry in after}
+
+
 def test_canaries_first_and_the_others_by_hand(fleet: Fleet) -> None:
     canary, other = fleet.member("canary-1", "canary"), fleet.member("edge-1")
-    fleet.publish()
-    for gateway in (canary, other):
-        gateway.follow()
-        gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(canary, other)
     fleet.add_row("10.9.9.9/32")
     assert "gateways of track canary take it now" in fleet.publish("--canary")
     eventually(lambda: canary.holds("10.9.9.9"), "the canary takes it")
@@ -234,17 +237,14 @@ def test_canaries_first_and_the_others_by_hand(fleet: Fleet) -> None:
     assert "revision 2 of national goes to all gateways now" in done.stdout, done.stderr
     eventually(lambda: other.holds("10.9.9.9"), "the others take it")
     fleet.add_row("10.9.9.11/32")
-    fleet.publish("--canary", "--promote-after", "5s")
+    promoted = fleet.publish("--canary", "--promote-after", "5s", "--format", "json")
+    assert json.loads(promoted)["tracks"] == ["stable", "canary"]
     eventually(lambda: other.holds("10.9.9.11"), "after a time without errors all take it")
 
 
 def test_a_canary_that_errs_keeps_a_revision_from_the_others(fleet: Fleet) -> None:
     canary, other = fleet.member("canary-1", "canary"), fleet.member("edge-1")
-    fleet.publish()
-    for gateway in (canary, other):
-        gateway.follow()
-        gateway.start()
-    eventually(fleet.converged)
+    fleet.begin(canary, other)
     fleet.add_links()
     fleet.window("    reserve: {link: wan, share: 40%}\n")
     done = fleet.command(
@@ -260,10 +260,7 @@ def test_a_canary_that_errs_keeps_a_revision_from_the_others(fleet: Fleet) -> No
 
 def test_a_follower_that_restarts_has_nothing_to_do(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
-    fleet.publish()
-    follower = gateway.follow()
-    gateway.start()
-    eventually(fleet.converged)
+    (follower,) = fleet.begin(gateway)
     stopped(follower, signal.SIGKILL)
     before = (gateway.state / "fleet" / "current").readlink().resolve()
     reloads = gateway.said("run").count("reload_asked")
@@ -298,10 +295,7 @@ def test_tls_and_a_user(tmp_path: Path) -> None:
         fleet.ctl(here, "user", "grant-role", "enforcer", "fleets")
         fleet.ctl(here, "auth", "enable")
         gateway = fleet.member("edge-1")
-        fleet.publish()
-        gateway.follow()
-        gateway.start()
-        eventually(fleet.converged)
+        fleet.begin(gateway)
         assert gateway.holds("10.0.0.14")
         password.write_text("wrong\n")
         wrong = fleet.command("fleet")
