@@ -6,12 +6,19 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.kernel.slowness import patient
+
 _EC = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1")
 
 
 def openssl(*arguments: str, cwd: Path) -> str:
     done = subprocess.run(
-        ["openssl", *arguments], cwd=cwd, capture_output=True, text=True, timeout=30, check=False
+        ["openssl", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=patient(30),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -12,9 +12,18 @@ from pathlib import Path
 import pytest
 
 from tests.kernel.daemon_process import Gateway
+from tests.kernel.slowness import SLOWNESS, patient
 from tests.kernel.worlds import FakeWorld, RealWorld, World
 
 _numbers = itertools.count()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """On an emulated processor what cannot make sense there is skipped, with the reason it gives."""
+    for item in items:
+        marker = item.get_closest_marker("not_emulated")
+        if marker and SLOWNESS > 1:
+            item.add_marker(pytest.mark.skip(reason=f"emulated: {marker.args[0]}"))
 
 
 @contextmanager
@@ -70,4 +79,4 @@ def world(request: pytest.FixtureRequest) -> World:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=patient(20))

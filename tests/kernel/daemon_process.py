@@ -20,9 +20,10 @@ from typing import Any
 from enforcer.clock import SystemClock
 from enforcer.kernel.namespace import in_namespace
 from tests.cli.cli_worlds import MAIN, REGISTRY, window_text
+from tests.kernel.slowness import patient, whole
 
 # Generous: these tests ask what happens, not how fast. A machine at its limit may take its time.
-PATIENCE_S = 30.0
+PATIENCE_S = patient(30.0)
 
 
 def eventually(found: Callable[[], Any], what: str = "") -> Any:
@@ -65,9 +66,9 @@ class Gateway:
         (self.folder / "windows.d" / "w.yaml").write_text(text or "[]\n")
 
     def window(self, starts_s: int = -3600, ends_s: int = 3600, more: str = "") -> str:
-        """`ddos` with all measures, in seconds from now."""
+        """`ddos` with all measures, in seconds from now (more of them on a slow machine)."""
         now = SystemClock().now()
-        start, end = (now + timedelta(seconds=s) for s in (starts_s, ends_s))
+        start, end = (now + timedelta(seconds=whole(s)) for s in (starts_s, ends_s))
         reserve = "    reserve: {link: wan, share: 40%}\n"
         return window_text("ddos", start, end, more=reserve + more)
 
@@ -142,7 +143,7 @@ class Gateway:
     def scrape(self) -> str:
         with (
             in_namespace(self.namespace),
-            urllib.request.urlopen("http://127.0.0.1:9435/metrics", timeout=10) as answer,
+            urllib.request.urlopen("http://127.0.0.1:9435/metrics", timeout=patient(10)) as answer,
         ):
             return str(answer.read().decode())
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 from enforcer.control import NoDaemonError, ask
 from enforcer.lab.namespace import Namespace
+from tests.kernel.slowness import patient
 
 _numbers = itertools.count()
 REGISTERED, STRANGER, ESTATE = "198.51.100.1", "198.51.100.200", "203.0.113.1"
@@ -30,7 +31,7 @@ PORT = 51820
 PERIOD_S = 0.01
 # Inside these edges everything must be decided; a busy machine may be late by a little at opening,
 # and a window may be disarmed early (it harms nobody).
-LATE_OPENING_S, EARLY_END_S, LATE_END_S = 0.3, 0.3, 0.5
+LATE_OPENING_S, EARLY_END_S, LATE_END_S = patient(0.3), patient(0.3), patient(0.5)
 
 CONFIG = """
 version: 1
@@ -133,7 +134,7 @@ class Gateway:
         self._spawn(lambda: self._send(senders))
         self._spawn(lambda: self._receive(receiver))
         # Neighbours are resolved before anything is measured.
-        wait_until(lambda: all(s.arrived for s in self.streams.values()), 10)
+        wait_until(lambda: all(s.arrived for s in self.streams.values()), patient(10))
         for each in self.streams.values():
             first = min(each.arrived)
             each.sent = {n: at for n, at in each.sent.items() if n >= first}
@@ -195,7 +196,7 @@ class Gateway:
             self.process = subprocess.Popen(
                 self.places["gw"].argv(*argv), stderr=log, stdout=log, env=self.environment
             )
-        wait_until(self._answers, 60)
+        wait_until(self._answers, patient(60))
         self.starts_in_s = time.monotonic() - began
 
     def _answers(self) -> bool:
@@ -216,12 +217,12 @@ class Gateway:
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
-            self.process.wait(10)
+            self.process.wait(patient(10))
 
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(patient(20))
 
     def soon(self, at_least_s: float = 2) -> int:
         """The next whole second (since the epoch) for which the daemon has time to be told."""
@@ -244,7 +245,10 @@ class Gateway:
         self.end_stream()
         for name in self.names.values():
             subprocess.run(
-                ["ip", "netns", "delete", name], capture_output=True, timeout=20, check=False
+                ["ip", "netns", "delete", name],
+                capture_output=True,
+                timeout=patient(20),
+                check=False,
             )
 
 
@@ -270,4 +274,4 @@ def wait_until(holds: Callable[[], bool], patience_s: float) -> None:
 
 
 def _ip(*arguments: str) -> None:
-    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=20)
+    subprocess.run(["ip", *arguments], check=True, capture_output=True, timeout=patient(20))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.wire import Message, attribute, attributes, replies
 from enforcer.policy.prefix import Family
+from tests.kernel.slowness import patient
 from tests.kernel.worlds import RealWorld
 from tests.ruleset.raw_packets import Raw
 
@@ -23,7 +24,7 @@ _BIND, _COPY_PACKET = 1, 2
 _HEADER, _MARK, _PAYLOAD, _PREFIX = 1, 2, 9, 10
 PREROUTING, POSTROUTING = 5, 6
 DEVICES = ("wan0", "wan1", "lan0")
-PATIENCE_S = 10.0
+PATIENCE_S = patient(10.0)
 # What is registered is registered in this corner (`strategies.CORNER`); the first half of each
 # family's addresses leaves by wan0, so that `reserve` has something to do.
 _SETUP = """

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conftest import GOLDEN
+from tests.kernel.slowness import patient
 
 pytestmark = [
     pytest.mark.kernel,
@@ -21,7 +22,7 @@ pytestmark = [
 ]
 DEVICES = ("wan0", "wan1", "lan0")
 # What nft prints in other words than we do, and a bit that only the kernel knows.
-TIMEOUT_S = 20
+TIMEOUT_S = patient(20)
 
 
 def _run(*command: str, text: str | None = None) -> str:

@@ -23,9 +23,12 @@ from tests.kernel.edge_worlds import (
     Gateway,
     sleep_until,
 )
+from tests.kernel.slowness import patient, whole
 
 pytestmark = pytest.mark.kernel
-LASTS_S, AFTERWARDS_S = 3, 1.0
+LASTS_S, AFTERWARDS_S, STEP_S = whole(3), patient(1), whole(2)
+# Of a lease; it is renewed when a third of it is gone.
+LEASE_S = whole(5)
 Make = Callable[..., Gateway]
 
 
@@ -62,10 +65,10 @@ def through(
     `ends` is when strangers pass again, in seconds after the opening, if not at the declared end.
     """
     opens = gateway.soon()
-    declared_spans = [(opens + 2 * n, opens + 2 * n + LASTS_S) for n in range(spans)]
-    closes = opens + (ends if ends is not None else LASTS_S + 2 * (spans - 1))
+    declared_spans = [(opens + STEP_S * n, opens + STEP_S * n + LASTS_S) for n in range(spans)]
+    closes = opens + (ends if ends is not None else LASTS_S + STEP_S * (spans - 1))
     gateway.declare(*declared_spans, **declared)
-    sleep_until(opens + 1)
+    sleep_until(opens + patient(1))
     act()
     sleep_until(closes + LATE_END_S + AFTERWARDS_S)
     streams = gateway.end_stream()
@@ -98,28 +101,28 @@ def test_stopped_the_kernel_ends_it(gateway: Make) -> None:
 
 
 def test_killed_with_a_lease_it_ends_with_the_lease(gateway: Make) -> None:
-    """Lease 5 s, renewed when a third is gone, killed after 1 s: over 5 s after the opening."""
-    one = gateway(lease="5s")
+    """Killed before it is renewed: over at the lease's end, counted from the opening."""
+    one = gateway(lease=f"{LEASE_S}s")
     opens = one.soon()
-    one.declare((opens, opens + 60))
-    sleep_until(opens + 1)
+    one.declare((opens, opens + whole(60)))
+    sleep_until(opens + patient(1))
     one.kill()
-    sleep_until(opens + 5 + LATE_END_S + 1)
+    sleep_until(opens + LEASE_S + LATE_END_S + AFTERWARDS_S)
     streams = one.end_stream()
     assert streams[REGISTERED].lost() == []
-    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + 5 - EARLY_END_S) == []
-    assert streams[STRANGER].lost(after=opens + 5 + LATE_END_S) == []
+    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + LEASE_S - EARLY_END_S) == []
+    assert streams[STRANGER].lost(after=opens + LEASE_S + LATE_END_S) == []
 
 
 def test_a_lease_that_is_renewed_leaves_no_gap(gateway: Make) -> None:
-    one = gateway(lease="5s")
-    opens = one.soon()
-    one.declare((opens, opens + 12))
-    sleep_until(opens + 13.5)
+    one = gateway(lease=f"{LEASE_S}s")
+    opens, lasts_s = one.soon(), 2 * LEASE_S + STEP_S
+    one.declare((opens, opens + lasts_s))
+    sleep_until(opens + lasts_s + LATE_END_S + AFTERWARDS_S)
     streams = one.end_stream()
     assert streams[REGISTERED].lost() == []
-    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + 12 - EARLY_END_S) == []
-    assert streams[STRANGER].lost(after=opens + 12 + LATE_END_S) == []
+    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + lasts_s - EARLY_END_S) == []
+    assert streams[STRANGER].lost(after=opens + lasts_s + LATE_END_S) == []
 
 
 def test_restarted_inside_it_goes_on_and_ends(gateway: Make) -> None:
@@ -183,32 +186,32 @@ def test_a_time_zone_file_replaced_inside_moves_no_end(
 
 def test_closed_early_it_ends_at_once(gateway: Make) -> None:
     one = gateway()
-    through(one, lambda: assert_done(one.ask("close", id="w0")), ends=1)
+    through(one, lambda: assert_done(one.ask("close", id="w0")), ends=patient(1))
 
 
 def test_on_trial_it_ends_at_the_deadline_also_when_the_daemon_is_dead(gateway: Make) -> None:
     one = gateway()
-    opens = one.soon()
-    one.declare((opens, opens + 60), more="  provisional: true\n")
-    assert_done(one.ask("declared", id="w0", within_s=4))
-    sleep_until(opens + 1)
+    opens, trial_s = one.soon(), whole(4)
+    one.declare((opens, opens + whole(60)), more="  provisional: true\n")
+    assert_done(one.ask("declared", id="w0", within_s=trial_s))
+    sleep_until(opens + patient(1))
     one.kill()
-    sleep_until(opens + 4 + LATE_END_S + 1)
+    sleep_until(opens + trial_s + LATE_END_S + AFTERWARDS_S)
     streams = one.end_stream()
     assert streams[REGISTERED].lost() == []
-    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + 4 - EARLY_END_S) == []
-    assert streams[STRANGER].lost(after=opens + 4 + LATE_END_S) == []
+    assert streams[STRANGER].through(opens + LATE_OPENING_S, opens + trial_s - EARLY_END_S) == []
+    assert streams[STRANGER].lost(after=opens + trial_s + LATE_END_S) == []
 
 
 def test_staged_it_counts_and_holds_back_nothing(gateway: Make) -> None:
     one = gateway()
     opens = one.soon()
-    one.declare((opens, opens + 3), more="  stage: true\n")
-    sleep_until(opens + 2)
+    one.declare((opens, opens + LASTS_S), more="  stage: true\n")
+    sleep_until(opens + STEP_S)
     kernel = NftKernel(one.names["gw"])
     counters = kernel.counters()
     kernel.close()
-    sleep_until(opens + 4)
+    sleep_until(opens + LASTS_S + AFTERWARDS_S)
     streams = one.end_stream()
     assert streams[REGISTERED].lost() == []
     assert streams[STRANGER].lost() == []

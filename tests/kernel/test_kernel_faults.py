@@ -15,6 +15,7 @@ from enforcer.kernel.nft import NftKernel
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
 from tests.kernel import every_word as e
+from tests.kernel.slowness import patient
 from tests.kernel.worlds import RealWorld, commit
 
 pytestmark = pytest.mark.kernel
@@ -37,7 +38,7 @@ def test_without_the_privilege_the_remedy_is_said(namespace: str) -> None:
         ],
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=patient(20),
         check=True,
     )
     assert done.stdout == (

@@ -13,6 +13,7 @@ from enforcer.errors import KernelError
 from enforcer.kernel.namespace import in_namespace
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
+from tests.kernel.slowness import patient
 from tests.kernel.worlds import RealWorld, World, commit, refused
 
 SHAPER = v.Shaper("wan0", 1_000_000_000, 400_000_000)
@@ -111,7 +112,7 @@ def test_what_is_queued_when_a_window_ends_is_sent_not_thrown_away(real_world: R
         for sock, option in ((sender, 32), (arriving, 33)):  # SO_SNDBUFFORCE, SO_RCVBUFFORCE
             sock.setsockopt(socket.SOL_SOCKET, option, 8 << 20)
         arriving.bind(("wan0-peer", 0x0800))
-        arriving.settimeout(5)
+        arriving.settimeout(patient(5))
         for number in range(300):
             sender.sendto(number.to_bytes(958, "big"), ("192.0.2.2", 7002))
         backlog = re.search(

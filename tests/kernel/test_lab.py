@@ -24,7 +24,10 @@ from enforcer.lab.topology import REGISTERED
 from enforcer.lab.traffic import hearts, start_servers, start_tunnels, traffic
 from enforcer.lab.witness import Capture
 
-pytestmark = pytest.mark.kernel
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.not_emulated("its report is of rates and of edges to the millisecond"),
+]
 WHOLE_RUN_S = 120
 
 

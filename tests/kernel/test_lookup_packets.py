@@ -32,6 +32,7 @@ from enforcer.policy.registry import Registry, parse_registry
 from enforcer.ruleset.diff import diff
 from enforcer.ruleset.measures import parse_counter
 from enforcer.ruleset.promises import check
+from tests.kernel.slowness import patient
 from tests.kernel.worlds import RealWorld
 from tests.ruleset.builders import CATEGORIES, POLICY, compiled, services_of, window
 
@@ -221,7 +222,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class Wire:
     """What is sent here arrives at `wan0`, as from the uplink."""
 
-    def __init__(self, world: RealWorld, patience_s: float = 1.0) -> None:
+    def __init__(self, world: RealWorld, patience_s: float = patient(1.0)) -> None:
         self.world, self.patience_s = world, patience_s
         text = world.run("cat", "/sys/class/net/wan0/address").strip()
         self.mac = bytes.fromhex(text.replace(":", ""))
@@ -366,7 +367,7 @@ def test_a_packet_that_is_judged_otherwise_is_named(real_world: RealWorld) -> No
     ends = (0x14000000, 0x140000FF, 0x14000100, 0x14000709, 0x1400070A, 0x14FFFFFF)
     packets = [Packet(4, a, 0x08080808, UDP, 1, 2) for a in ends]
     packets.append(Packet(6, 0x2A010500 << 96, 0x2A020000 << 96, ESP, 1, 2))
-    wire = Wire(real_world, patience_s=0.2)
+    wire = Wire(real_world, patience_s=patient(0.2))
     try:
         assert list(misjudged(wire, told, packets)) == []
         assert list(misjudged(wire, known, packets)) == [packets[3]]

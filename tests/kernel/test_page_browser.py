@@ -22,7 +22,7 @@ from tests.kernel.browser import Browser, chromium
 from tests.kernel.conftest import made_namespace
 from tests.kernel.daemon_process import Gateway, eventually, knock
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.not_emulated("a browser takes minutes to begin")]
 
 URL = "http://127.0.0.1:9435/"
 PHONE, DESK = 360, 1280

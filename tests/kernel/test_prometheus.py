@@ -19,6 +19,7 @@ import pytest
 from enforcer.kernel.namespace import in_namespace
 from tests.kernel.conftest import made_namespace
 from tests.kernel.daemon_process import Gateway, eventually, knock
+from tests.kernel.slowness import patient
 from tests.kernel.test_alerts import rules
 from tests.observe.test_metrics import CONTRACT
 
@@ -57,7 +58,10 @@ class Prometheus:
     def ask(self, path: str, **parameters: str) -> Any:
         """The data of an answer; fails when it is no success."""
         url = f"http://127.0.0.1:9090/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with in_namespace(self._gateway.namespace), urllib.request.urlopen(url, timeout=20) as said:
+        with (
+            in_namespace(self._gateway.namespace),
+            urllib.request.urlopen(url, timeout=patient(20)) as said,
+        ):
             answer = json.loads(said.read())
         assert answer["status"] == "success", answer
         return answer["data"]
@@ -83,7 +87,7 @@ class Prometheus:
 
     def close(self) -> None:
         self._process.kill()
-        self._process.wait(20)
+        self._process.wait(patient(20))
 
 
 @pytest.fixture(scope="module")
@@ -243,5 +247,5 @@ def test_a_daemon_killed_in_a_window_raises_the_alert(
     assert prometheus.query(pending) == []
     for process in gateway.processes:
         process.kill()
-        process.wait(20)
+        process.wait(patient(20))
     eventually(lambda: prometheus.query(pending), "the alert is pending")

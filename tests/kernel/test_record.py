@@ -16,6 +16,7 @@ from enforcer.observe.audit_files import records
 from enforcer.observe.audit_verify import verify_directory
 from tests.cli.cli_worlds import MAIN
 from tests.kernel.daemon_process import Gateway, eventually, knock, stop
+from tests.kernel.slowness import patient
 
 pytestmark = pytest.mark.kernel
 
@@ -91,7 +92,7 @@ class Disk:
     def remount(self, how: str) -> None:
         inside = ["nsenter", "-m", "-t", str(self.process.pid)]
         command = [*inside, "mount", "-o", f"remount,{how}", str(self.gateway.state_dir)]
-        subprocess.run(command, check=True, timeout=20)
+        subprocess.run(command, check=True, timeout=patient(20))
 
     def problem(self) -> str | None:
         problem: str | None = self.gateway.status()["audit"]["problem"]

@@ -18,6 +18,7 @@ from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.nft import NftKernel
 from enforcer.sources.capture import open_capture
 from tests.kernel.daemon_process import Gateway, eventually
+from tests.kernel.slowness import patient
 from tests.sources import captures as c
 from tests.sources.reading import frames_of
 
@@ -103,7 +104,7 @@ def _send(namespace: str, sent: list[bytes]) -> None:
     mac_file = "/sys/class/net/wan0/address"
     mac = subprocess.run(
         ["ip", "netns", "exec", namespace, "cat", mac_file],
-        capture_output=True, text=True, check=True, timeout=20,
+        capture_output=True, text=True, check=True, timeout=patient(20),
     ).stdout  # fmt: skip
     to = bytes.fromhex(mac.strip().replace(":", ""))
     with in_namespace(namespace):
@@ -156,7 +157,7 @@ def test_replay_counts_what_the_kernel_counted(
         time.sleep(0.3)
     finally:
         tcpdump.terminate()
-        tcpdump.wait(20)
+        tcpdump.wait(patient(20))
     counted = _counters(gateway.namespace)
     assert before == {} or all(name.startswith("reserve/") for name in before)
     # Of all interfaces, the capture tells the direction by itself.
@@ -186,7 +187,11 @@ def test_what_is_saved_is_read_by_tcpdump(gateway: Gateway, tmp_path: Path) -> N
     assert (done.returncode, done.stderr) == (0, "")
     wanted = json.loads(done.stdout)["held_back"]["packets"]
     read = subprocess.run(
-        ["tcpdump", "-n", "-r", str(held)], capture_output=True, text=True, check=True, timeout=20
+        ["tcpdump", "-n", "-r", str(held)],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=patient(20),
     )
     assert len(read.stdout.splitlines()) == wanted > 5
     capture = open_capture(str(held))

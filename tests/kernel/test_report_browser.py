@@ -11,7 +11,7 @@ from enforcer.cli.main import main
 from tests.kernel.browser import Browser, chromium
 from tests.observe.report_worlds import month, written
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.not_emulated("a browser takes minutes to begin")]
 
 # Widths of the page, and whether the eyes want it dark.
 LOOKS = [(360, False), (1280, False), (1280, True)]

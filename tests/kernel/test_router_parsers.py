@@ -14,6 +14,7 @@ import pytest
 from enforcer.lab.registry import CATEGORIES, generate
 from enforcer.policy.registry import Registry, parse_registry
 from enforcer.routers.selection import select
+from tests.kernel.slowness import patient
 from tests.routers.router_worlds import DAY, ORDER, RENDERS, registry
 
 pytestmark = pytest.mark.kernel
@@ -35,12 +36,16 @@ def bird(folder: Path, more: str = "") -> subprocess.CompletedProcess[str]:
     main = folder / "bird.conf"
     main.write_text(MAIN + more)
     command = ["bird", "-p", "-c", str(main)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=patient(120)
+    )
 
 
 def vtysh(path: Path) -> subprocess.CompletedProcess[str]:
     command = ["vtysh", "-C", "-f", str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=patient(120)
+    )
 
 
 REGISTRIES = {

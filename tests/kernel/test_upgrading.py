@@ -13,6 +13,7 @@ from enforcer.policy.model import Gateway, Policy
 from tests.cli.cli_worlds import MAIN
 from tests.kernel.daemon_process import Gateway as Running
 from tests.kernel.daemon_process import stop
+from tests.kernel.slowness import patient
 
 KEEP, RELEASE = (Policy(Gateway("gw", ("wan0",), on_stop=w), ()) for w in ("keep", "release"))
 
@@ -46,7 +47,7 @@ def test_a_daemon_that_runs_is_asked_and_a_restart_adopts(gateway: Running) -> N
         command = [sys.executable, "-m", "enforcer.cli.upgrading", str(gateway.config)]
         return subprocess.run(
             command, env=gateway._environment(), cwd=gateway.folder, check=True,
-            capture_output=True, text=True, timeout=60,
+            capture_output=True, text=True, timeout=patient(60),
         ).stdout  # fmt: skip
 
     process = gateway.start()

@@ -19,6 +19,7 @@ from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.nft import NftKernel
 from enforcer.ruleset import transaction as t
 from tests.kernel.every_word import NOW_NS
+from tests.kernel.slowness import patient
 
 
 class World(Protocol):
@@ -140,7 +141,7 @@ def inside(namespace: str, command: Sequence[str], text: str | None = None) -> s
         input=text,
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=patient(20),
         check=False,
     )
     assert done.returncode == 0, f"{command}: {done.stderr}"

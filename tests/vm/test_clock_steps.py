@@ -15,10 +15,11 @@ import pytest
 
 from enforcer.clock import Timer
 from tests.kernel.edge_worlds import LATE_END_S, REGISTERED, STRANGER, Gateway, wall
+from tests.kernel.slowness import patient, whole
 
 pytestmark = pytest.mark.kernel
 HOUR = 3600
-SETTLE_S, LOOK_S = 1.0, 2.0
+SETTLE_S, LOOK_S = patient(1), patient(2)
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +69,7 @@ def test_a_step_that_nobody_was_waiting_for_is_told_all_the_same() -> None:
 
 def settled(gateway: Gateway, armed: bool) -> None:
     want: list[str] = ["w0"] if armed else []
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + patient(10)
     while gateway.ask("status")["armed"] != want:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -138,8 +139,8 @@ def test_a_step_into_a_window_opens_it(gateway: Gateway, seconds: int) -> None:
 def test_stepped_backward_a_window_still_ends_at_its_declared_end(gateway: Gateway) -> None:
     """A kernel timeout that was right before the step would be wrong by an hour after it."""
     now = int(wall())
-    end = now - HOUR + 15
-    gateway.declare((now - 2 * HOUR, end), (now - 2 * HOUR, now + 60))
+    end = now - HOUR + whole(15)
+    gateway.declare((now - 2 * HOUR, end), (now - 2 * HOUR, now + whole(60)))
     step(-HOUR)
     gateway_end = time.monotonic() + end - wall()
     time.sleep(max(0.0, gateway_end - time.monotonic()) + LATE_END_S)
@@ -149,10 +150,10 @@ def test_stepped_backward_a_window_still_ends_at_its_declared_end(gateway: Gatew
 
 def test_killed_and_stepped_the_kernel_ends_it_after_its_length(gateway: Gateway) -> None:
     """Without a daemon nobody tells the kernel of a step: its timeout counts elapsed time."""
-    now = int(wall())
-    gateway.declare((now - 60, now + 6))
+    now, lasts_s = int(wall()), whole(6)
+    gateway.declare((now - 60, now + lasts_s))
     settled(gateway, armed=True)
-    end = time.monotonic() + now + 6 - wall()
+    end = time.monotonic() + now + lasts_s - wall()
     gateway.kill()
     step(-HOUR)
     time.sleep(max(0.0, end - time.monotonic()) + LATE_END_S + LOOK_S)
