@@ -19,7 +19,7 @@ _numbers = itertools.count()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On an emulated processor what cannot make sense there is skipped, with the reason it gives."""
+    """On an emulated processor what makes no sense there is skipped, with the reason given."""
     for item in items:
         marker = item.get_closest_marker("not_emulated")
         if marker and SLOWNESS > 1:

@@ -85,7 +85,7 @@ def write(kernel: str, rows: Iterable[Row], reasons: dict[str, set[str]]) -> str
     lines = [
         f"# Linux {kernel}, emulated",
         "",
-        "`make kernels`: each file when it was last run, in a virtual machine whose processor is emulated.",
+        "`make kernels`: each file when it was last run, in a virtual machine.",
         "",
         HEAD,
         *map(str, body),
