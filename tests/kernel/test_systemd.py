@@ -42,8 +42,10 @@ def settings(name: str, unit: Path = UNIT) -> list[str]:
 
 def runnable(folder: Path, unit: Path) -> str:
     """The unit with a program that exists on this machine, and no other change."""
-    text, count = re.subn(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text())
-    assert count == 1
+    text = re.sub(
+        r"(?m)^(Exec(?:Start|Reload))=/usr/bin/enforcer\S*", r"\1=/bin/true", unit.read_text()
+    )
+    assert "=/usr/bin/enforcer" not in text
     copy = folder / unit.name
     copy.write_text(text)
     return str(copy)
@@ -155,6 +157,8 @@ def test_in_the_real_filter_it_does_its_work_and_asks_enforcer_clock(gateway: Ga
     gateway.inside("nft", "flush", "ruleset")
     eventually(lambda: gateway.status()["drift_repairs"] >= 1)
     assert gateway.metrics()["enforcer_clock_synchronised"] == 1
+    assert settings("ExecReload") == ["/usr/bin/enforcer reload"]
+    assert gateway.run("reload", before=confined(UNIT)).returncode == 0
     assert gateway.run("disarm").returncode == 0
     assert gateway.run("close", "ddos").returncode == 1
     assert stop(process) == 0
