@@ -1,7 +1,8 @@
 """A registry file into the kernel of a namespace, once, in a process of its own.
 
-In: a namespace and a file, as arguments. Out: one line of JSON: seconds for each phase, the peak
-and present resident memory, elements in the kernel. The table stays. The phases are the daemon's.
+In: a namespace and a file, as arguments. Out: one line of JSON: seconds for each phase
+(`parse` reads the file as well), the peak and present resident memory, elements in the kernel. The
+table stays. The phases are the daemon's.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from enforcer.lab.registry import CATEGORIES
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tables import Tables
 from enforcer.lookup.tree import RadixTree
-from enforcer.policy.registry import parse_registry
+from enforcer.policy.registry import read_again
+from enforcer.sources.side_by_side import side_by_side
 
 
 def main(namespace: str, path: str) -> None:
     ours = Ours(namespace, Tables(), ("mark",))
-    data = Path(path).read_bytes()
     marks = [time.perf_counter()]
-    registry = parse_registry("registry.csv", data, CATEGORIES)
+    data = Path(path).read_bytes()
+    registry = read_again("registry.csv", data, CATEGORIES, None, side_by_side)[0]
     marks.append(time.perf_counter())
     tables = plan(RadixTree.build(registry, now().date()), BUDGET_BYTES)
     marks.append(time.perf_counter())

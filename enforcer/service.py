@@ -310,7 +310,7 @@ class Service:
             return {"error": f"the daemon reads {config}, not this configuration"}
         try:
             day = date.fromisoformat(str(request.get("day")))
-            wanted = load_configuration(config).registry
+            wanted = load_configuration(config, before=self._daemon.config).registry
         except PolicyError as error:
             return {"error": f"the daemon cannot load it: {error.problems[0]}"}
         except ValueError:

@@ -9,6 +9,7 @@ from pathlib import Path
 from enforcer.kernel import numbers as n
 from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.numbers import Msg
+from enforcer.kernel.series import one_by_one
 from enforcer.kernel.wire import SUBSYSTEM_NFTABLES, be32, be64, nested, nftables, text
 from enforcer.ruleset import transaction as t
 from fuzz import seeds_outside
@@ -140,7 +141,7 @@ def _kernel() -> Iterator[bytes]:
     messages = [generation]
     for operation in every_word(NOW_NS):
         if isinstance(operation, t.Load | t.Change):
-            messages += encode_bulk(operation)
+            messages += one_by_one(encode_bulk(operation))
         else:
             messages += encode(operation, NOW_NS)
     every = [packed(message.kind, message.body) for message in messages]

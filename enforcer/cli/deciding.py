@@ -83,7 +83,7 @@ def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes])
 
     stamp = {"gateway": policy.gateway.name, "policy": policy.digest}
     with suppress(PolicyError):
-        stamp["registry"] = parse_all(registries, policy).digest
+        stamp["registry"] = parse_all(registries, policy)[0].digest
     events = (replace(e, more={**stamp, **e.more}) for e in decision.events)
     return replace(decision, events=tuple(events))
 

@@ -105,7 +105,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
 
     def load(under: Orders) -> Configuration:
         at = clock.now()
-        return load_configuration(config, at, under, chronicle.past(at))
+        return load_configuration(config, at, under, chronicle.past(at), daemon.config)
 
     daemon = Daemon(
         lambda under: first.pop() if first else load(under),

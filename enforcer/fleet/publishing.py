@@ -129,7 +129,7 @@ def _registry(files: Mapping[str, bytes], main: str) -> tuple[Registry, float]:
     }
     policy = Documents(main, yaml, files).policy()
     named = {name: files[name] for name in policy.registry.files}
-    return parse_all(named, policy), policy.registry.shrink_limit
+    return parse_all(named, policy)[0], policy.registry.shrink_limit
 
 
 def _revision(store: Store, number: int, keys: tuple[PublicKey, ...]) -> Revision | None:

@@ -1,7 +1,7 @@
 """The registered maps' elements as messages: byte matrices, a million and more a second.
 
 In: keys and class ids as columns. Out: element messages of at most 64 KiB each. The layout of one
-element is constant, so that one template is repeated and two columns are written over it.
+element is constant, so that one pattern is repeated and two columns are written over it.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ import struct
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from enforcer.kernel.numbers import DATA_VALUE, LIST_ENTRY, Element, Elements, Msg
+from enforcer.kernel.series import WORD, Series
 from enforcer.kernel.wire import (
     CREATE,
     LONGEST_ATTRIBUTE,
@@ -52,37 +54,48 @@ def sample(bulk: Bulk) -> Bulk:
     return type(bulk)(replace(stage, keys=stage.keys[at], classes=stage.classes[at]))
 
 
-def add_elements(name: str, bulk: Bulk) -> list[Message]:
+def add_elements(name: str, bulk: Bulk) -> list[Series]:
     with_data = isinstance(bulk, RegisteredMap)
-    return _messages(Msg.NEW_ELEMENT, CREATE, name, bulk, with_data=with_data)
+    return _series(Msg.NEW_ELEMENT, CREATE, name, bulk, with_data=with_data)
 
 
-def delete_elements(name: str, bulk: Bulk) -> list[Message]:
-    return _messages(Msg.DEL_ELEMENT, 0, name, bulk, with_data=False)
+def delete_elements(name: str, bulk: Bulk) -> list[Series]:
+    return _series(Msg.DEL_ELEMENT, 0, name, bulk, with_data=False)
 
 
-def _messages(kind: Msg, flags: int, name: str, bulk: Bulk, *, with_data: bool) -> list[Message]:
-    stage, width = bulk.stage, KEY_BYTES[bulk.key]
-    count = len(stage)
-    if not count:
+def _series(kind: Msg, flags: int, name: str, bulk: Bulk, *, with_data: bool) -> list[Series]:
+    """As many full messages as there are, and one with the rest."""
+    if not len(bulk.stage):
         return []
+    width = KEY_BYTES[bulk.key]
     inner = [nested(Element.KEY, attribute(DATA_VALUE, bytes(width)))]
+    # Three headers of four bytes stand before the key; behind it two more before the class id.
+    columns = {3: _key_words(bulk, width)}
     if with_data:
         inner.append(nested(Element.DATA, attribute(DATA_VALUE, bytes(4))))
-    template = nested(LIST_ENTRY, *inner)
-    rows = np.empty((count, len(template)), np.uint8)
-    rows[:] = np.frombuffer(template, np.uint8)
-    # Three headers of four bytes stand before the key; behind it two more before the class id.
-    rows[:, 12 : 12 + width] = np.frombuffer(packed_keys(bulk), np.uint8).reshape(count, width)
-    if with_data:
-        classes = np.ascontiguousarray(stage.classes, np.uint32)
-        rows[:, -4:] = classes.view(np.uint8).reshape(count, 4)
-    per_message = (LONGEST_ATTRIBUTE - _LIST_HEADER) // len(template)
+        classes = np.ascontiguousarray(bulk.stage.classes, WORD)
+        columns[5 + columns[3].shape[1]] = classes.reshape(-1, 1)
+    entry = nested(LIST_ENTRY, *inner)
+    most = (LONGEST_ATTRIBUTE - _LIST_HEADER) // len(entry)
     names = text(Elements.TABLE, TABLE), text(Elements.SET, name)
-    return [
-        nftables(kind, flags, *names, nested(Elements.LIST, rows[at : at + per_message].tobytes()))
-        for at in range(0, count, per_message)
-    ]
+    whole = len(bulk.stage) // most * most
+    found = []
+    for rows, entries in ((slice(0, whole), most), (slice(whole, None), len(bulk.stage) - whole)):
+        part = {at: column[rows] for at, column in columns.items()}
+        if len(part[3]):
+            pattern = nftables(kind, flags, *names, nested(Elements.LIST, entry * entries))
+            found.append(Series.filled(pattern, entries, len(entry) // WORD.itemsize, part))
+    return found
+
+
+def _key_words(bulk: Bulk, width: int) -> NDArray[np.uint32]:
+    """The keys in network order, a row each; shorter ones than a word with their padding."""
+    keys = packed_keys(bulk)
+    if width % WORD.itemsize:
+        padded = np.zeros((len(bulk.stage), WORD.itemsize), np.uint8)
+        padded[:, :width] = np.frombuffer(keys, np.uint8).reshape(-1, width)
+        keys = padded.tobytes()
+    return np.frombuffer(keys, WORD).reshape(len(bulk.stage), -1)
 
 
 def get_element(map_name: str, key: bytes) -> Message:

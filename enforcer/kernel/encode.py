@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from enforcer.kernel import elements
 from enforcer.kernel import numbers as n
+from enforcer.kernel.series import Series
 from enforcer.kernel.wire import (
     APPEND,
     CREATE,
@@ -100,6 +102,7 @@ _EXPRESSIONS: dict[str, tuple[str, Callable[..., tuple[bytes, ...]]]] = {
 }
 
 
+@lru_cache(maxsize=4096)
 def expression(expr: Expr) -> bytes:
     """One expression of `lower` as an entry of a rule's list."""
     name, pack = _EXPRESSIONS[expr[0]]
@@ -291,13 +294,14 @@ def encode(operation: t.Operation, now_ns: int) -> list[Message]:
     return _ENCODE[type(operation)](operation, now_ns)
 
 
-def encode_bulk(operation: t.Load | t.Change) -> list[Message]:
+def encode_bulk(operation: t.Load | t.Change) -> list[Message | Series]:
     """The messages of a load or a delta. They go last in the batch and depend on no instant."""
     name = operation.target.name
     if isinstance(operation, t.Load):
         # Without a list the kernel takes out all elements of the set.
         flush = _named(n.Msg.DEL_ELEMENT, n.Elements.SET, name)
-        return [flush] * operation.flush + elements.add_elements(name, operation.target)
-    return elements.delete_elements(name, operation.removed) + elements.add_elements(
-        name, operation.added
-    )
+        return [*[flush] * operation.flush, *elements.add_elements(name, operation.target)]
+    return [
+        *elements.delete_elements(name, operation.removed),
+        *elements.add_elements(name, operation.added),
+    ]

@@ -11,8 +11,9 @@ import itertools
 import select
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+from enforcer.kernel.series import Series
 from enforcer.kernel.wire import (
     ACK,
     DUMP,
@@ -31,13 +32,26 @@ _RECEIVE_BYTES = 8 << 20
 _READ_BYTES = 1 << 16
 _PATIENCE_S = 5.0
 _SMALL_BYTES = 1 << 16
+# The kernel takes 1,024 pieces in one send (UIO_MAXIOV).
+_MOST_PARTS = 1000
 
 
-def _packed(messages: list[Message], first: int) -> list[bytes]:
-    return [
-        Message(each.kind, each.flags | ACK, each.body).packed(sequence)
-        for sequence, each in enumerate(messages, first)
-    ]
+def _packed(parts: Sequence[Message | Series], first: int) -> list[bytes | memoryview]:
+    """Each part with ACK and its sequence numbers, which run on from `first`."""
+    found: list[bytes | memoryview] = []
+    for part in parts:
+        if isinstance(part, Series):
+            found.append(part.packed(first))
+            first += len(part)
+        else:
+            found.append(Message(part.kind, part.flags | ACK, part.body).packed(first))
+            first += 1
+    return found
+
+
+def count(parts: Sequence[Message | Series]) -> int:
+    """How many messages there are in all."""
+    return sum(len(part) if isinstance(part, Series) else 1 for part in parts)
 
 
 def open_socket(
@@ -146,7 +160,10 @@ class Netlink:
                 found.append(reply)
 
     def batch(
-        self, generation: int, small: Callable[[int], list[Message]], bulk: list[Message]
+        self,
+        generation: int,
+        small: Callable[[int], list[Message]],
+        bulk: Sequence[Message | Series],
     ) -> list[int | None]:
         """One transaction, `small` messages before `bulk`, in one send. The kernel's answers in
         that order, begin first (None: not refused): errno, 0 for acknowledged, None for lost.
@@ -155,23 +172,22 @@ class Netlink:
         that what it says about time is true. Lost answers (ENOBUFS on the receiving side) do not
         raise: the caller judges by what the kernel holds.
         """
-        first = next(self._sequence)
-        packed = b"".join(_packed(bulk, first + 1))
+        first, many = next(self._sequence), count(bulk)
+        packed = _packed(bulk, first + 1)
+        size = sum(map(len, packed))
         self._discard()
-        self._grow(len(packed) + _SMALL_BYTES)
-        messages = small(len(packed))
-        heads = b"".join(_packed(messages, first + 1 + len(bulk)))
-        self._grow(len(packed) + len(heads) + _SMALL_BYTES)
-        last = first + 1 + len(bulk) + len(messages)
+        self._grow(size + _SMALL_BYTES)
+        messages = small(size)
+        heads = b"".join(_packed(messages, first + 1 + many))
+        self._grow(size + len(heads) + _SMALL_BYTES)
+        last = first + 1 + many + len(messages)
         self._sequence = itertools.count(last + 1)
         begin, end = batch_edges(generation, first, last)
-        self._socket.sendmsg([begin, heads, packed, end])
+        if len(packed) > _MOST_PARTS:
+            packed = [b"".join(packed)]
+        self._socket.sendmsg([begin, heads, *packed, end])
         answers = self._answers()
-        order = [
-            first,
-            *range(first + 1 + len(bulk), last),
-            *range(first + 1, first + 1 + len(bulk)),
-        ]
+        order = [first, *range(first + 1 + many, last), *range(first + 1, first + 1 + many)]
         return [answers.get(sequence) for sequence in order]
 
     def _answers(self) -> dict[int, int]:

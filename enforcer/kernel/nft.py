@@ -19,7 +19,7 @@ from enforcer.kernel import decode, elements, shaping
 from enforcer.kernel import numbers as n
 from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.namespace import in_namespace
-from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
+from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink, count
 from enforcer.kernel.remedies import kernel_error, label, telling
 from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
@@ -252,9 +252,9 @@ class NftKernel:
     def _commit_netfilter(self, transaction: t.Transaction, started_ns: int) -> None:
         bulk = [op for op in transaction.netfilter if isinstance(op, t.Load | t.Change)]
         small = [op for op in transaction.netfilter if not isinstance(op, t.Load | t.Change)]
-        bulk_owned = [(op, message) for op in bulk for message in encode_bulk(op)]
+        bulk_owned = [(op, part) for op in bulk for part in encode_bulk(op)]
         owners: list[t.Operation] = []
-        kinds = {message.nft_kind for _, message in bulk_owned}
+        kinds = {part.nft_kind for _, part in bulk_owned}
 
         def small_messages(bulk_bytes: int) -> list[Message]:
             # An arming must be true when the kernel reads it. The bulk comes behind it, but is
@@ -266,9 +266,9 @@ class NftKernel:
             return [message for _, message in owned]
 
         answers = self._netfilter.batch(
-            transaction.generation, small_messages, [message for _, message in bulk_owned]
+            transaction.generation, small_messages, [part for _, part in bulk_owned]
         )
-        owners.extend(op for op, _ in bulk_owned)
+        owners.extend(op for op, part in bulk_owned for _ in range(count([part])))
         if answers[0]:
             raise kernel_error("commit", answers[0])
         for operation, answer in zip(owners, answers[1:], strict=True):

@@ -15,37 +15,27 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from enforcer.errors import SHOWN_PROBLEMS, PolicyError, Problem
+from enforcer.errors import PolicyError, Problem
 from enforcer.policy.disguise import MARKUP, disguised, is_markup
-from enforcer.policy.prefix import FAMILIES, Family, Service
-from enforcer.policy.registry_chunks import Decoders, Rows, read_csv, read_plain
+from enforcer.policy.registry_builder import Builder
 from enforcer.policy.registry_columns import (
     ALWAYS,
     FOREVER,
     Columns,
     Registration,
     Registry,
-    Words,
     day_number,
     merge,
-    numbered,
     shrink,
 )
+from enforcer.policy.registry_pieces import FilePieces, Kept, Piece, PieceReader, Spread, cut
 from enforcer.policy.registry_rows import (
     FIELDS,
     HEADER,
     LONGEST_LINE,
     TOO_LONG,
-    Row,
     RowError,
     decode_line,
-    parse_day,
-    parse_plain_row,
-    parse_row,
-    parse_services,
     split_fields,
 )
 
@@ -60,13 +50,13 @@ __all__ = [
     "empty_registry",
     "merge",
     "parse_registry",
+    "read_again",
     "shrink",
 ]
 
 # Large enough that numpy's cost per call vanishes, small enough to stay in the cache.
-_CHUNK_BYTES = 1 << 22
+_PIECE_BYTES = 1 << 20
 _BOM = b"\xef\xbb\xbf"
-_SERVICE_LISTS = 65535
 # So many wrong rows are counted one by one; of a file with more nobody needs the number.
 MOST_COUNTED = 1_000_000
 # The header stands within so many lines of comments and blanks.
@@ -77,8 +67,7 @@ PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")
 
 def empty_registry(categories: Sequence[str]) -> Registry:
     """No registrations at all: what stands before the first source was read."""
-    builder = _Builder("", categories)
-    return builder.registry()
+    return Builder("", categories).registry()
 
 
 def parse_registry(name: str, data: bytes, categories: Sequence[str]) -> Registry:
@@ -86,30 +75,43 @@ def parse_registry(name: str, data: bytes, categories: Sequence[str]) -> Registr
 
     Raises PolicyError with the first 20 problems and the number of all, counted up to a million.
     """
-    builder = _Builder(name, categories)
+    return read_again(name, data, categories)[0]
+
+
+def read_again(
+    name: str,
+    data: bytes,
+    categories: Sequence[str],
+    before: Kept | None = None,
+    spread: Spread = map,
+) -> tuple[Registry, FilePieces]:
+    """As `parse_registry`, for a file that was read `before`: pieces of the same bytes are not
+    parsed again, and the result is the same. Also which pieces it has, for the next time. `spread`
+    reads the pieces, in their order, as `map` does: with threads, where there are any.
+    """
     at, line, plain = _form(name, data, categories)
-    while at < len(data) and builder.count < MOST_COUNTED:
-        stop = len(data)
-        if stop - at > _CHUNK_BYTES:
-            full = at + _CHUNK_BYTES
-            stop = data.find(b"\n", full, full + LONGEST_LINE) + 1
-            if not stop:
-                # Not a line of ours, and what comes after it cannot be told apart from it.
-                builder.problem(line + data.count(b"\n", at, full), TOO_LONG)
-                break
-        chunk = data[at:stop]
-        if not chunk.endswith(b"\n"):
-            chunk += b"\n"
-        line += builder.read(chunk, line, plain)
-        at = stop
+    reader = PieceReader(data, categories, plain, before)
+    builder = Builder(name, categories, plain=plain)
+    pieces: list[Piece] = []
+    more = False
+    for read in spread(reader.read, cut(data, at, _PIECE_BYTES)):
+        if more := builder.count >= MOST_COUNTED:
+            break
+        if read.stop is None:
+            # Not a line of ours, and what comes after it cannot be told apart from it.
+            builder.problem(line + data.count(b"\n", read.start, read.full), TOO_LONG)
+            more = True
+            break
+        pieces.append(builder.take(read, line))
+        line += read.lines
     if builder.count:
-        raise PolicyError(builder.problems, builder.count, more=at < len(data))
+        raise PolicyError(builder.problems, builder.count, more=more)
     registry = builder.registry()
     if not len(registry):
         raise _refused(
             name, "no registration in it; write at least one row, or leave the file out of sources"
         )
-    return registry
+    return registry, FilePieces(registry.categories, plain, tuple(pieces))
 
 
 def _refused(name: str, message: str, line: int = 0, column: int = 0) -> PolicyError:
@@ -169,137 +171,3 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
         return True
     shown = text if len(text) <= 80 else text[:77] + "…"
     raise _refused(name, f"{shown!r} is not the header; begin with {HEADER}", number, 1)
-
-
-class _Builder:
-    """Gathers columns chunk by chunk, and the problems."""
-
-    def __init__(self, name: str, categories: Sequence[str]) -> None:
-        self.name = name
-        self.categories = tuple(categories)
-        self.problems: list[Problem] = []
-        self.count = 0
-        self.service_lists: dict[tuple[Service, ...], int] = {(): 0}
-        self.parts: dict[Family, list[tuple[int, Rows]]] = {4: [], 6: []}
-        self.by_text: dict[bytes, int | None] = {b"": 0}
-        known = {category.encode(): i for i, category in enumerate(categories)}
-        days: dict[bytes, int | None] = {}
-
-        def day(text: bytes, empty: int) -> int | None:
-            if not text:
-                return empty
-            if text not in days:
-                days[text] = parse_day(text.decode("latin-1"))
-            return days[text]
-
-        self.decoders = Decoders(
-            category=known.get,
-            valid_from=lambda text: day(text, ALWAYS),
-            valid_until=lambda text: day(text, FOREVER),
-            services=self.services_number,
-        )
-
-    def services_number(self, text: bytes) -> int | None:
-        if text not in self.by_text:
-            try:
-                number = self.service_number(parse_services(text.decode("ascii")))
-            except ValueError:
-                return None
-            self.by_text[text] = number
-        return self.by_text[text]
-
-    def service_number(self, services: tuple[Service, ...]) -> int:
-        number = self.service_lists.setdefault(services, len(self.service_lists))
-        if number >= _SERVICE_LISTS:
-            raise _refused(
-                self.name,
-                f"more than {_SERVICE_LISTS:,} different lists of services; register ranges of "
-                "ports, or any service",
-            )
-        return number
-
-    def problem(self, line: int, error: RowError) -> None:
-        self.count += 1
-        if self.count <= SHOWN_PROBLEMS:
-            self.problems.append(Problem(self.name, line, error.column, "", error.message))
-
-    def read(self, chunk: bytes, first_line: int, plain: bool) -> int:
-        """Takes in whole lines, the first of which has the number given; returns how many."""
-        read = read_plain(chunk) if plain else read_csv(chunk, self.decoders)
-        careful: dict[Family, list[tuple[int, Row]]] = {4: [], 6: []}
-        for line in read.odd.tolist():
-            raw = chunk[read.starts[line] : read.ends[line]]
-            try:
-                if len(raw) > LONGEST_LINE:
-                    raise TOO_LONG
-                row = _plain_row(raw) if plain else parse_row(raw, self.categories)
-            except RowError as error:
-                self.problem(first_line + line, error)
-            else:
-                if row is not None:
-                    careful[row.prefix.family].append((line, row))
-        if not self.count:
-            for family in FAMILIES:
-                rows = read.families[family]
-                if careful[family]:
-                    rows = rows.in_line_order(self._rows(family, careful[family]))
-                self.parts[family].append((first_line, rows))
-        return len(read.starts)
-
-    def _rows(self, family: Family, found: list[tuple[int, Row]]) -> Rows:
-        rows = [row for _, row in found]
-        networks = [row.prefix.network for row in rows]
-        words: Words = (
-            (np.array(networks, np.uint32),)
-            if family == 4
-            else (
-                np.array([n >> 64 for n in networks], np.uint64),
-                np.array([n & (1 << 64) - 1 for n in networks], np.uint64),
-            )
-        )
-        return Rows(
-            lines=np.array([line for line, _ in found], np.int32),
-            words=words,
-            length=np.array([row.prefix.length for row in rows], np.uint8),
-            category=np.array([row.category for row in rows], np.uint16),
-            valid_from=np.array([row.valid_from for row in rows], np.int32),
-            valid_until=np.array([row.valid_until for row in rows], np.int32),
-            services=np.array([self.service_number(row.services) for row in rows], np.uint16),
-            ids=b"".join(row.id for row in rows),
-            id_sizes=np.array([len(row.id) for row in rows], np.int32),
-        )
-
-    def registry(self) -> Registry:
-        """All rows taken in."""
-        index = numbered(self.service_lists)
-        numbers = np.array([index[services] for services in self.service_lists], np.uint16)
-        v4, v6 = (self._columns(family, self.parts.pop(family), numbers) for family in FAMILIES)
-        return Registry(self.categories, tuple(index), (self.name,), v4, v6)
-
-    def _columns(
-        self, family: Family, parts: list[tuple[int, Rows]], numbers: NDArray[np.uint16]
-    ) -> Columns:
-        parts = parts or [(0, self._rows(family, []))]
-        rows = [part for _, part in parts]
-        lines = [part.lines.astype(np.uint32) + np.uint32(first) for first, part in parts]
-        line = np.concatenate(lines)
-        return Columns(
-            family=family,
-            words=tuple(
-                np.concatenate(word) for word in zip(*(r.words for r in rows), strict=True)
-            ),
-            length=np.concatenate([r.length for r in rows]),
-            category=np.concatenate([r.category for r in rows]),
-            valid_from=np.concatenate([r.valid_from for r in rows]),
-            valid_until=np.concatenate([r.valid_until for r in rows]),
-            services=numbers[np.concatenate([r.services for r in rows])],
-            ids=b"".join(r.ids for r in rows),
-            id_ends=np.cumsum(np.concatenate([r.id_sizes for r in rows]), dtype=np.uint32),
-            file=np.zeros(len(line), np.uint16),
-            line=line,
-        )
-
-
-def _plain_row(raw: bytes) -> Row | None:
-    prefix = parse_plain_row(raw)
-    return None if prefix is None else Row(b"", prefix, 0, ALWAYS, FOREVER, ())

@@ -37,7 +37,6 @@ _TENS = np.array([1, 10, 100], np.uint32)
 _LEAST = np.array([0, 0, 10, 100], np.uint32)
 # First octets under which some address is a bogon; 169 is looked at more closely.
 _BOGON_OCTETS = np.array([o in (0, 127) or o >= 224 for o in range(256)])
-_V6_LENGTHS = {str(n).encode(): n for n in range(REGISTERED_SHORTEST[6], 129)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,30 +212,47 @@ class _Text:
 
     def ipv6(self, first: Ints, last: Ints) -> tuple[Words, Ints, Bools]:
         """As `ipv4`, with the C library's parser."""
-        raw, convert, family = self.raw, socket.inet_pton, socket.AF_INET6
-        sure = np.ones(len(first), np.bool_)
-        packed: list[bytes] = []
-        lengths: list[int] = []
-        nothing = bytes(16)
-        for i, (start, end) in enumerate(zip(first.tolist(), last.tolist(), strict=True)):
-            address, _, length = raw[start:end].partition(b"/")
-            try:
-                lengths.append(_V6_LENGTHS[length])
-                packed.append(convert(family, address.decode("ascii")))
-            except (KeyError, OSError, ValueError):
-                del lengths[len(packed) :]
-                packed.append(nothing)
-                lengths.append(128)
-                sure[i] = False
+        slash = np.where(self.bytes[np.maximum(last - 3, 0)] == _SLASH, last - 3, last - 4)
+        length, sure = self._v6_length(slash + 1, last)
+        sure &= slash > first
+        first, slash = np.where(sure, first, 0), np.where(sure, slash, 0)
+        text, convert, family = self.raw.decode("latin-1"), socket.inet_pton, socket.AF_INET6
+        texts = [text[i:j] or "::" for i, j in zip(first.tolist(), slash.tolist(), strict=True)]
+        try:
+            packed = [convert(family, each) for each in texts]
+        except (OSError, ValueError):
+            packed = list(map(_v6_address, texts))
+            sure &= np.array([bool(each) for each in packed], np.bool_)
+            packed = [each or bytes(16) for each in packed]
         pairs = np.frombuffer(b"".join(packed), ">u8").astype(np.uint64).reshape(-1, 2)
         words: Words = (pairs[:, 0], pairs[:, 1])
-        length_column = np.array(lengths, np.int32)
         for word, mask in zip(words, MASKS[6], strict=True):
-            sure &= word & ~mask[length_column] == 0
+            sure &= word & ~mask[length] == 0
         # What begins with 00, and the end of the space, holds the bogons.
         top = words[0] >> np.uint64(56)
         sure &= (top != 0) & (top < 0xFE)
-        return words, length_column, sure
+        return words, length, sure
+
+    def _v6_length(self, first: Ints, last: Ints) -> tuple[Ints, Bools]:
+        """The numbers of two or three digits, without a leading zero, that are lengths."""
+        number = np.zeros(len(first), np.int32)
+        sure = last - first >= 2
+        for place in range(3):
+            value = self.bytes[np.maximum(last - 1 - place, 0)] - np.uint8(_ZERO)
+            used = last - first > place
+            sure &= (value < 10) | ~used
+            number += np.where(used, value, 0) * _TENS[place].astype(np.int32)
+        sure &= number >= _LEAST[np.clip(last - first, 0, 3)]
+        sure &= (number >= REGISTERED_SHORTEST[6]) & (number <= 128)
+        return np.where(sure, number, 128), sure
+
+
+def _v6_address(text: str) -> bytes:
+    """In network order; empty for what is none."""
+    try:
+        return socket.inet_pton(socket.AF_INET6, text)
+    except (OSError, ValueError):
+        return b""
 
 
 def _lines(text: _Text) -> tuple[Ints, Ints, Bools]:

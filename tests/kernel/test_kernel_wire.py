@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 
 import pytest
 
 from enforcer.kernel import decode, elements, wire
 from enforcer.kernel import numbers as n
 from enforcer.kernel.encode import encode, encode_bulk
+from enforcer.kernel.series import one_by_one
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.lower import lower_rule
@@ -53,7 +55,7 @@ def test_an_expression_that_we_never_make_is_unknown_with_its_bytes() -> None:
     assert decode.expression(memoryview(wire.text(1, "fib"))) == ("unknown", "fib", b"")
 
 
-def read_elements(messages: list[wire.Message]) -> list[tuple[bytes, int | None]]:
+def read_elements(messages: Iterable[wire.Message]) -> list[tuple[bytes, int | None]]:
     found: list[tuple[bytes, int | None]] = []
     for message in messages:
         for entry in decode.entries(wire.attributes(message.body[4:])):
@@ -73,20 +75,28 @@ def read_elements(messages: list[wire.Message]) -> list[tuple[bytes, int | None]
 @pytest.mark.parametrize("count", [0, 1, 2340, 2341, 10_000])
 def test_packed_elements_are_those_of_the_stage(count: int) -> None:
     bulk = v.RegisteredMap(e.many4(count) if count else e.stage4({}))
-    added = elements.add_elements("reg4-24-16", bulk)
+    added = list(one_by_one(elements.add_elements("reg4-24-16", bulk)))
     assert read_elements(added) == elements.pairs(bulk)
-    removed = elements.delete_elements("reg4-24-16", bulk)
+    removed = one_by_one(elements.delete_elements("reg4-24-16", bulk))
     assert read_elements(removed) == [(key, None) for key, _ in elements.pairs(bulk)]
     assert all(len(message.body) < 66_000 for message in added)
 
 
 def test_packed_ipv6_elements_are_those_of_the_stage() -> None:
     bulk = v.RegisteredMap(e.stage6({at.to_bytes(16, "big"): at * 77 for at in range(5_000)}))
-    assert read_elements(elements.add_elements("m", bulk)) == elements.pairs(bulk)
+    assert read_elements(one_by_one(elements.add_elements("m", bulk))) == elements.pairs(bulk)
+
+
+def test_a_series_is_numbered_as_it_is_sent() -> None:
+    (whole, rest) = elements.add_elements("m", v.RegisteredMap(e.many4(5000)))
+    for first in (7, 700):
+        sent = [*wire.replies(whole.packed(first)), *wire.replies(rest.packed(first + len(whole)))]
+        assert [reply.sequence for reply in sent] == [first, first + 1, first + 2]
+        assert all(reply.flags & wire.ACK and reply.flags & wire.REQUEST for reply in sent)
 
 
 def test_a_flush_names_no_element() -> None:
-    flush, load = encode_bulk(t.Load(e.MAP4, flush=True))
+    flush, load = one_by_one(encode_bulk(t.Load(e.MAP4, flush=True)))
     assert set(wire.attributes(flush.body[4:])) == {n.Elements.TABLE, n.Elements.SET}
     assert read_elements([load]) == elements.pairs(e.MAP4)
 

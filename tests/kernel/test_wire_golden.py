@@ -15,6 +15,7 @@ import pytest
 from enforcer.kernel import encode, shaping
 from enforcer.kernel import numbers as n
 from enforcer.kernel.elements import get_element
+from enforcer.kernel.series import one_by_one
 from enforcer.kernel.wire import Message, Reply, batch_edges, nftables, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
@@ -59,7 +60,7 @@ OPERATIONS: tuple[t.Operation, ...] = (
 
 def messages(operation: t.Operation) -> list[Message]:
     if isinstance(operation, t.Load | t.Change):
-        return encode.encode_bulk(operation)
+        return list(one_by_one(encode.encode_bulk(operation)))
     return encode.encode(operation, e.NOW_NS)
 
 

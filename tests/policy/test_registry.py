@@ -231,7 +231,7 @@ def test_errors_past_a_million_are_not_counted_one_by_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(registry_module, "MOST_COUNTED", 5000)
-    monkeypatch.setattr(registry_module, "_CHUNK_BYTES", 1 << 16)
+    monkeypatch.setattr(registry_module, "_PIECE_BYTES", 1 << 16)
     with pytest.raises(PolicyError) as refused:
         registry("x\n" * 1_000_000)
     assert refused.value.more

@@ -209,16 +209,16 @@ def test_both_paths_read_every_plain_list_alike(lines: list[str]) -> None:
 
 def test_where_the_chunks_are_cut_changes_nothing() -> None:
     data = generate(500, 3).replace(b"R-000007,", b'"R,7",')
-    whole_size, read = room._CHUNK_BYTES, parse_registry("r", data, CATEGORIES)
+    whole_size, read = room._PIECE_BYTES, parse_registry("r", data, CATEGORIES)
     try:
         for size in (1, 50, 1000):
-            room._CHUNK_BYTES = size
+            room._PIECE_BYTES = size
             again = parse_registry("r", data, CATEGORIES)
             assert again.digest == read.digest
             places = [again.place(number) for number in range(500)]
             assert places == [read.place(number) for number in range(500)]
     finally:
-        room._CHUNK_BYTES = whole_size
+        room._PIECE_BYTES = whole_size
     assert int(read.v4.valid_until.max()) == FOREVER
 
 

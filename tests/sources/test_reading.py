@@ -6,11 +6,12 @@ import os
 import socket
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from enforcer.errors import PolicyError
-from enforcer.policy.registry import parse_registry
+from enforcer.policy.registry import read_again
 from enforcer.sources import load as loading
 from enforcer.sources.load import load_configuration
 from enforcer.sources.reading import read_whole, refusal
@@ -38,14 +39,14 @@ def test_files_replaced_after_they_were_read_change_nothing_of_what_is_loaded(
 ) -> None:
     wanted = load_configuration(folder / "enforcer.yaml")
 
-    def replaced_meanwhile(*arguments: object) -> object:
+    def replaced_meanwhile(*arguments: Any) -> object:
         # The policy is read and checked, the registry is read and not parsed yet.
         replace(folder / "enforcer.yaml", "version: 2\n")
         replace(folder / "windows.d" / "w.yaml", "nonsense")
         replace(folder / "registry.csv", "198.51.100.0/24\n")
-        return parse_registry(*arguments)  # type: ignore[arg-type]
+        return read_again(*arguments)
 
-    monkeypatch.setattr(loading, "parse_registry", replaced_meanwhile)
+    monkeypatch.setattr(loading, "read_again", replaced_meanwhile)
     got = load_configuration(folder / "enforcer.yaml")
     assert got.policy == wanted.policy
     assert got.policy.digest == wanted.policy.digest
