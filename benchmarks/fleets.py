@@ -26,7 +26,10 @@ from tests.kernel.fleet_world import Fleet, made_fleet, rows
 
 def main(gateways: int = 20, count: int = 20_000, rounds: int = 5) -> None:
     print(", ".join(facts().values()))
-    with tempfile.TemporaryDirectory() as folder, made_fleet(Path(folder)) as fleet:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        made_fleet(Path(folder), in_memory=False) as fleet,
+    ):
         (fleet.published / "registry.csv").write_text(rows(count))
         members = [fleet.member(f"edge-{i}") for i in range(gateways)]
         print(fleet.publish().splitlines()[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import captured, control, http, netlink, stored, targets
+from fuzz import captured, control, fleet, http, netlink, registries, stored, targets
 from fuzz.targets import Target
 
 TARGETS: dict[str, Target] = {
@@ -15,4 +15,16 @@ TARGETS: dict[str, Target] = {
     "last-good": stored.last_good,
     "audit": stored.audit,
     "capture": captured.capture,
+    "manifest": fleet.manifest,
+    "chunks": fleet.chunks,
+    "etcd": fleet.etcd,
+    "report": fleet.report,
+    "composed": fleet.composed,
+    "gateway": fleet.gateway_file,
+    "delegated": registries.delegated,
+    "plain": registries.plain,
+    "json": registries.json_rows,
+    "xlsx": registries.archive,
+    "sheet": registries.sheet,
+    "vrp": registries.payloads,
 }

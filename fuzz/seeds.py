@@ -12,7 +12,7 @@ from enforcer.kernel.numbers import Msg
 from enforcer.kernel.series import one_by_one
 from enforcer.kernel.wire import SUBSYSTEM_NFTABLES, be32, be64, nested, nftables, text
 from enforcer.ruleset import transaction as t
-from fuzz import seeds_outside
+from fuzz import seeds_fleet, seeds_outside
 from fuzz.netlink import packed
 from fuzz.targets import CUT, MAIN
 from tests.kernel.every_word import COUNTER, NOW_NS, every_word
@@ -209,6 +209,7 @@ SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "control": _control,
     "orders": _orders,
     **seeds_outside.SEEDS,
+    **seeds_fleet.SEEDS,
 }
 
 

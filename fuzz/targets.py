@@ -73,7 +73,7 @@ def policy(data: bytes) -> None:
     try:
         read = load(documents, "enforcer.yaml", ZONES)
     except PolicyError as error:
-        _told(error)
+        told(error)
         return
     _compiles(read)
 
@@ -89,7 +89,7 @@ def _compiles(read: Policy) -> None:
         check(ruleset, read, activations, tables)
 
 
-def _told(error: PolicyError) -> None:
+def told(error: PolicyError) -> None:
     """A refusal names a place and a remedy, on one line."""
     assert error.count >= len(error.problems) > 0
     for problem in error.problems[:20]:
@@ -101,7 +101,7 @@ def registry(data: bytes) -> None:
     try:
         read = parse_registry("r.csv", data, CATEGORIES)
     except PolicyError as error:
-        _told(error)
+        told(error)
         return
     assert read.digest
     tree = RadixTree.build(read, _DAY)
@@ -115,7 +115,7 @@ def forms(data: bytes) -> None:
     try:
         read = read_registry("r", data, CATEGORIES, _ASKED)
     except PolicyError as error:
-        _told(error)
+        told(error)
         return
     for row in range(min(len(read.registry), 20)):
         assert read.registry.row(row).id, "a row without an id is given one"
@@ -162,7 +162,7 @@ def _windows(form: bytes, read_calendar: Callable[[str], bytes] = no_calendars) 
     try:
         read = window_of(form, read_calendar)
     except PolicyError as error:
-        _told(error)
+        told(error)
         return
     for activation in islice(coming(read, _NOW, _NOW + _MONTH), 100):
         assert activation.starts_at < activation.ends_at

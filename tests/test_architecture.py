@@ -62,7 +62,6 @@ TESTED_BY: dict[str, str] = {
     "cli.rollback": "kernel/test_fleet.py",
     "fleet.etcd": "kernel/test_fleet.py",
     "fleet.follower": "kernel/test_fleet.py",
-    "fleet.publishing": "kernel/test_fleet.py",
     "fleet.store": "kernel/test_fleet.py",
     "clockd": "daemon/test_synchronised.py",
     "cli.close": "cli/test_cli_declare.py",

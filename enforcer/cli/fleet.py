@@ -1,9 +1,13 @@
-"""`enforcer fleet`: which gateway holds what, and which lag; `promote` and `forget` beside it."""
+"""`enforcer fleet`: which gateways hold what they have to, and which lag; `promote` and `forget`
+beside it.
+"""
 
 from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.fleets import add_file, failed, seconds, settings, store
@@ -11,8 +15,13 @@ from enforcer.cli.main import EXIT_FAILED, usage_error
 from enforcer.cli.terminal import Painter, counted, print_json, table
 
 if TYPE_CHECKING:
+    from enforcer.fleet.reports import Report
     from enforcer.fleet.settings import Settings
-    from enforcer.fleet.store import Report, Store
+    from enforcer.fleet.store import Store
+
+TRACKS = ("stable", "canary")
+# What a person reads through; programs are given all.
+MOST_LISTED = 40
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,14 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--wait", metavar="TIME", help="wait so long, like 30s, for all to hold their revision"
     )
     parser.add_argument(
+        "--all", action="store_true", help="list every gateway, and not those alone that lag"
+    )
+    parser.add_argument(
         "--force", action="store_true", help="promote although a canary has not taken it well"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.fleet.etcd import EtcdError
     from enforcer.fleet.publishing import promote
     from enforcer.fleet.store import RefusedError
+    from enforcer.fleet.troubles import EtcdError
 
     wait_s = seconds("fleet", "--wait", args.wait)
     where = settings(args.fleet)
@@ -83,20 +95,41 @@ def _promoted(args: argparse.Namespace, where: Settings, number: int) -> None:
 def _status(args: argparse.Namespace, where: Settings, there: Store, wait_s: float) -> int:
     until = time.monotonic() + wait_s
     while True:
-        heads = {track: there.head(track)[0] for track in ("stable", "canary")}
+        heads, wrong = _heads(there)
         rows = [_row(name, report, heads) for name, report in there.reports().items()]
-        converged = all(row["converged"] for row in rows)
+        converged = not wrong and all(row["converged"] for row in rows)
         if converged or time.monotonic() >= until:
             break
         time.sleep(0.2)
     if args.format == "json":
-        heads_json = {track: number or None for track, number in heads.items()}
         print_json(
-            {"fleet": where.fleet, "heads": heads_json, "converged": converged, "gateways": rows}
+            {
+                "fleet": where.fleet,
+                "heads": {track: number or None for track, number in heads.items()},
+                "problems": wrong,
+                "converged": converged,
+                "gateways": rows,
+            }
         )
     else:
-        print("\n".join(_text(where.fleet, heads, rows, Painter(args))))
+        listed = rows if args.all else [row for row in rows if not row["converged"]]
+        most = len(rows) if args.all else MOST_LISTED
+        print("\n".join((*_summary(where.fleet, heads, rows), *wrong, "")))
+        print("\n".join((*_listed(listed, most), *_verdict(rows, converged, Painter(args)))))
     return 0 if converged else EXIT_FAILED
+
+
+def _heads(there: Store) -> tuple[dict[str, int], list[str]]:
+    """Track → the number that its gateways have to hold (0: none), and what is no number."""
+    from enforcer.fleet.store import RefusedError
+
+    heads, wrong = dict.fromkeys(TRACKS, 0), []
+    for track in TRACKS:
+        try:
+            heads[track] = there.head(track)[0]
+        except RefusedError as error:
+            wrong.append(f"track {track}: {error}")
+    return heads, wrong
 
 
 def _row(name: str, report: Report | None, heads: dict[str, int]) -> dict[str, Any]:
@@ -120,32 +153,52 @@ def _row(name: str, report: Report | None, heads: dict[str, int]) -> dict[str, A
     }
 
 
-def _text(
-    fleet: str, heads: dict[str, int], rows: list[dict[str, Any]], paint: Painter
-) -> list[str]:
-    named = ", ".join(f"{track} {number or 'none'}" for track, number in heads.items())
-    behind = sum(not row["converged"] for row in rows)
-    lines = [f"fleet {fleet}: {counted(len(rows), 'gateway')}; revisions: {named}", ""]
+def _summary(fleet: str, heads: dict[str, int], rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield f"fleet {fleet}: {counted(len(rows), 'gateway')}"
+    for track, number in heads.items():
+        of_track = [row for row in rows if row.get("track") == track]
+        hold = sum(row["revision"] == (number or None) for row in of_track)
+        yield f"  {track}: revision {number or 'none'}, held by {hold:,} of {len(of_track):,}"
+    if silent := sum(not row["reports"] for row in rows):
+        yield f"  silent: {silent:,}"
+    for what, key in (("armed", "armed"), ("refused", "refused"), ("version", "version")):
+        found = Counter(_each(row.get(key)) for row in rows)
+        del found[""]
+        if found and (what != "version" or len(found) > 1):
+            counts = ", ".join(f"{name} ({number:,})" for name, number in found.most_common(5))
+            yield f"  {what}: {counts}{', …' if len(found) > 5 else ''}"
+
+
+def _each(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value or "")
+
+
+def _listed(rows: list[dict[str, Any]], most: int) -> Iterator[str]:
     cells = [
         (
             row["gateway"],
             row.get("track", "-"),
             str(row.get("revision") or "-"),
-            ", ".join(row.get("armed", ())) or "-",
+            _each(row.get("armed")) or "-",
             "ok" if row["converged"] else str(_first_line(row)),
         )
-        for row in rows
+        for row in rows[:most]
     ]
     if cells:
-        header = ("gateway", "track", "revision", "armed", "state")
-        lines += [*table(cells, header), ""]
+        yield from table(cells, ("gateway", "track", "revision", "armed", "state"))
+        if len(rows) > most:
+            yield f"… and {len(rows) - most:,} more; for every gateway: --all, or --format json"
+        yield ""
+
+
+def _verdict(rows: list[dict[str, Any]], converged: bool, paint: Painter) -> Iterator[str]:
+    behind = sum(not row["converged"] for row in rows)
     if not rows:
-        lines.append("no gateway has reported yet; run on each: enforcer follow")
+        yield "no gateway has reported yet; run on each: enforcer follow"
     elif behind:
-        lines.append(paint(f"{behind} of {counted(len(rows), 'gateway')} not converged", "red"))
-    else:
-        lines.append(paint("converged", "green"))
-    return lines
+        yield paint(f"{behind:,} of {counted(len(rows), 'gateway')} not converged", "red")
+    elif converged:
+        yield paint("converged", "green")
 
 
 def _first_line(row: dict[str, Any]) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 import signal
-import threading
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +32,9 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.control import ask
-    from enforcer.fleet.etcd import EtcdError
     from enforcer.fleet.follower import Follower
     from enforcer.fleet.spool import Spool
+    from enforcer.fleet.troubles import EtcdError
 
     log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
     where = settings(args.fleet, follows=True)
@@ -62,21 +61,29 @@ def _check(main: Path) -> None:
 
 def _run(path: Path, follower: Follower) -> None:
     from enforcer import log
+    from enforcer.fleet.follower import Poke
 
-    stop, again = threading.Event(), threading.Event()
+    poke, asked = Poke(), False
+
+    def reload(*_: object) -> None:
+        nonlocal asked
+        asked = True
+        poke.now()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    signal.signal(signal.SIGHUP, lambda *_: again.set())
+        signal.signal(number, lambda *_: poke.end())
+    signal.signal(signal.SIGHUP, reload)
 
     def new_settings() -> Settings | None:
-        if not again.is_set():
+        nonlocal asked
+        if not asked:
             return None
-        again.clear()
+        asked = False
         try:
             return settings(path, follows=True)
         except PolicyError as error:
             log.error("settings_refused", error=str(error), done="the old ones stay")
             return None
 
-    follower.run(stop, new_settings)
+    follower.run(poke, new_settings)
     follower.leave()

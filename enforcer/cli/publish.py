@@ -76,9 +76,9 @@ def deliver(
 ) -> int:
     """Publishes a draft and tells of it; the exit code."""
     from enforcer.clock import SystemClock
-    from enforcer.fleet.etcd import EtcdError
     from enforcer.fleet.publishing import promote_after, publish, sign_with_minisign
     from enforcer.fleet.store import RefusedError
+    from enforcer.fleet.troubles import EtcdError
 
     try:
         with store(where) as there:
@@ -106,6 +106,7 @@ def _view(where: Settings, draft: Draft, done: Published, *, promoted: bool) -> 
         "tracks": ["stable", "canary"] if promoted else list(draft.tracks),
         "changed": list(done.changed),
         "sent_bytes": done.sent,
+        "uncounted": done.uncounted,
     }
 
 
@@ -114,6 +115,8 @@ def _text(where: Settings, draft: Draft, done: Published) -> Iterator[str]:
     what = f"{counted(len(done.changed), 'file')} changed ({changed})" if changed else "no change"
     number, sent = done.revision.number, f"{done.sent:,} bytes sent to etcd"
     yield f"revision {number} of {where.fleet}: {what}, {sent}"
+    if done.uncounted is not None:
+        yield f"what the registry loses was not counted here, gateways will: {done.uncounted}"
     if "stable" in draft.tracks:
         yield "all gateways take it now; see: enforcer fleet"
     else:

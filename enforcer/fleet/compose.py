@@ -30,7 +30,7 @@ def compose(shared: str, local: str, made_of: str) -> str:
 
 def _sections(which: str, text: str) -> dict[str, str]:
     """Each top-level key with its lines, up to the next key; what stands before the first is left
-    out, as a directive of the file's own.
+    out, as a directive of the file's own, and so is what ends the document.
     """
     try:
         node = yaml.compose(text, Loader=yaml.CSafeLoader)
@@ -42,7 +42,9 @@ def _sections(which: str, text: str) -> dict[str, str]:
     if any(mark.column for _, mark in starts) or len(dict(starts)) != len(starts):
         raise ComposeError(f"{which} has keys that are indented or there twice")
     lines = text.splitlines(keepends=True)
-    ends = [mark.line for _, mark in starts[1:]] + [len(lines)]
+    # Behind the last one a line `...` may end the document.
+    end = node.end_mark.line if node.end_mark.column == 0 else len(lines)
+    ends = [*(mark.line for _, mark in starts[1:]), end]
     return {
         str(name): "".join(lines[mark.line : end])
         for (name, mark), end in zip(starts, ends, strict=True)

@@ -2,8 +2,7 @@
 
 In: keys and values as bytes. Out: what etcd holds, or EtcdError with fact and remedy. Members are
 tried in their order; every request has a time in which it must be whole, and a size. API:
-https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/ (`etcdserverpb`), in JSON as grpc-gateway puts
-it: bytes are base64, 64-bit numbers are strings.
+https://etcd.io/docs/v3.4/dev-guide/api_reference_v3/ (`etcdserverpb`); its answers: `answers`.
 """
 
 from __future__ import annotations
@@ -20,8 +19,10 @@ from typing import Any
 
 import urllib3
 
+from enforcer.fleet import answers
+from enforcer.fleet.answers import Answer, Found, KeyValue
 from enforcer.fleet.settings import Etcd
-from enforcer.fleet.troubles import Refusal, refusal, unreachable
+from enforcer.fleet.troubles import EtcdError, Refusal, TooLargeError, refusal, unreachable
 
 CONNECT_S, ANSWER_S = 3.0, 10.0
 # etcd itself refuses to take values above 1.5 MB; a transaction of reads may bring many.
@@ -31,27 +32,9 @@ _READ_BYTES = 64 * 1024
 MOST_OPERATIONS, MOST_REQUEST_BYTES = 128, 1024**2
 # The gateway takes 4 MB from the member behind it: so many chunks, were all as large as can be.
 _READS_AT_ONCE = 24
-
-
-class EtcdError(Exception):
-    """etcd could not be asked, or refused; the text says why, as `fact; remedy`."""
-
-
-@dataclass(frozen=True, slots=True)
-class KeyValue:
-    """`changed` is etcd's revision at the last change of the key."""
-
-    key: str
-    value: bytes
-    changed: int
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """`revision` is etcd's own, as of the answer."""
-
-    revision: int
-    entries: tuple[KeyValue, ...]
+# Entries of a page, of some hundred bytes each; fewer are asked for where they turn out larger.
+_PAGE, _PAGE_OF_KEYS = 1000, 10_000
+MOST_ENTRIES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +58,8 @@ class Unchanged:
 
 
 def _b64(data: bytes | str) -> str:
-    return base64.b64encode(data.encode() if isinstance(data, str) else data).decode()
+    raw = data.encode(errors="surrogateescape") if isinstance(data, str) else data
+    return base64.b64encode(raw).decode()
 
 
 def prefix_end(prefix: str) -> str:
@@ -109,7 +93,7 @@ class Client:
 
     def get(self, key: str) -> tuple[int, KeyValue | None]:
         """etcd's revision, and the entry."""
-        found = _found(self._ask("kv/range", {"key": _b64(key)}))
+        found = answers.found(self._ask("kv/range", {"key": _b64(key)}))
         return found.revision, found.entries[0] if found.entries else None
 
     def under(self, prefix: str, *, newest: int = 0, keys_only: bool = False) -> Found:
@@ -119,7 +103,26 @@ class Client:
             request["keys_only"] = True
         if newest:
             request |= {"limit": str(newest), "sort_order": "DESCEND", "sort_target": "KEY"}
-        return _found(self._ask("kv/range", request))
+            return answers.found(self._ask("kv/range", request))
+        return self._paged(request, _PAGE_OF_KEYS if keys_only else _PAGE)
+
+    def _paged(self, request: dict[str, Any], page: int) -> Found:
+        """A range in parts that are not too large, whatever somebody has put there."""
+        entries: list[KeyValue] = []
+        while True:
+            try:
+                part = answers.found(self._ask("kv/range", request | {"limit": str(page)}))
+            except TooLargeError:
+                if page == 1:
+                    raise
+                page = max(1, page // 8)
+                continue
+            entries += part.entries
+            if not part.more or not part.entries:
+                return Found(part.revision, tuple(entries))
+            if len(entries) > MOST_ENTRIES:
+                raise EtcdError("etcd has more entries than a fleet can; look who writes there")
+            request = request | {"key": _b64(part.entries[-1].key + "\0")}
 
     def many(self, keys: Sequence[str]) -> dict[str, bytes]:
         """The values of those keys that are there."""
@@ -137,9 +140,7 @@ class Client:
                 {"request_range": {"key": _b64(key), "keys_only": keys_only}}
                 for key in keys[at : at + at_once]
             ]
-            answer = self._ask("kv/txn", {"success": gets})
-            for response in answer.get("responses", []):
-                yield from _entries(response.get("response_range", {}))
+            yield from answers.found_by_each(self._ask("kv/txn", {"success": gets}))
 
     # --- changing -------------------------------------------------------------------------------
 
@@ -156,12 +157,11 @@ class Client:
 
     def grant(self, seconds: int) -> int:
         """A new lease: what is put under it goes when nobody keeps it alive for so long."""
-        return int(self._ask("lease/grant", {"TTL": str(seconds)})["ID"])
+        return answers.number(self._ask("lease/grant", {"TTL": str(seconds)}), "ID")
 
     def keep_alive(self, lease: int) -> bool:
         """False when the lease has lapsed."""
-        answer = self._ask("lease/keepalive", {"ID": str(lease)})
-        return int(answer.get("result", {}).get("TTL", 0)) > 0
+        return answers.kept_alive_s(self._ask("lease/keepalive", {"ID": str(lease)})) > 0
 
     def revoke(self, lease: int) -> None:
         self._ask("lease/revoke", {"ID": str(lease)})
@@ -192,11 +192,11 @@ class Client:
                     raise EtcdError("a watch brought more than can be; look at what answers there")
                 *lines, waiting = waiting.split(b"\n")
                 for line in filter(None, lines):
-                    result = _json(line).get("result", {})
-                    if result.get("canceled"):
+                    change = answers.changed(line)
+                    if change.over:
                         return
-                    if result.get("events"):
-                        yield int(result["header"]["revision"])
+                    if change.revision is not None:
+                        yield change.revision
         except (urllib3.exceptions.TimeoutError, TimeoutError):
             return
         except (urllib3.exceptions.HTTPError, OSError) as error:
@@ -210,10 +210,10 @@ class Client:
         endpoints = self.settings.endpoints
         return endpoints[self._first % len(endpoints)]
 
-    def _ask(self, call: str, request: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, call: str, request: dict[str, Any]) -> Answer:
         response = self._open(call, request, None)
         try:
-            return _json(_whole(response))
+            return answers.parsed(_whole(response))
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise EtcdError(unreachable(self._endpoint(), error)) from error
         finally:
@@ -316,33 +316,10 @@ def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
     while part := response.read1(_READ_BYTES):
         data += part
         if len(data) > MOST_ANSWER_BYTES:
-            raise EtcdError("the answer is too large; look at what answers there")
+            raise TooLargeError("the answer is too large; look at what answers there")
         if time.monotonic() > until:
             raise TimeoutError("the answer is not whole in time")
     return bytes(data)
-
-
-def _json(data: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise EtcdError("what answers is not etcd's JSON gateway; check endpoints") from error
-    if not isinstance(value, dict):
-        raise EtcdError("what answers is not etcd's JSON gateway; check endpoints")
-    return value
-
-
-def _found(answer: dict[str, Any]) -> Found:
-    try:
-        return Found(int(answer["header"]["revision"]), tuple(_entries(answer)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise EtcdError("the answer is not etcd's; check endpoints") from error
-
-
-def _entries(answer: dict[str, Any]) -> Iterator[KeyValue]:
-    for entry in answer.get("kvs", []):
-        key, value = base64.b64decode(entry["key"]), base64.b64decode(entry.get("value", ""))
-        yield KeyValue(key.decode(errors="replace"), value, int(entry["mod_revision"]))
 
 
 def _operation(operation: Put | Delete) -> dict[str, Any]:

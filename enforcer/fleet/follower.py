@@ -9,7 +9,9 @@ or this process is, the daemon goes on with what it has.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
+import select
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,11 +25,12 @@ from enforcer import __version__, log
 from enforcer.control import DeniedError, NoDaemonError
 from enforcer.errors import PolicyError
 from enforcer.fleet.compose import ComposeError, compose
-from enforcer.fleet.etcd import EtcdError
+from enforcer.fleet.reports import Report
 from enforcer.fleet.revision import Revision
 from enforcer.fleet.settings import Settings
 from enforcer.fleet.spool import Held, Spool
-from enforcer.fleet.store import RefusedError, Report, Signed, Store
+from enforcer.fleet.store import RefusedError, Signed, Store
+from enforcer.fleet.troubles import EtcdError
 
 LEASE_S = 30
 # A watch only makes it quick: what it might have missed is looked for this often.
@@ -67,9 +70,12 @@ class Follower:
 
     def turn(self) -> None:
         """Takes what etcd names, and reports. Raises EtcdError when it cannot be asked."""
-        number, _ = self.store.head(self.settings.track)
-        if number:
-            self.take(number)
+        try:
+            number, _ = self.store.head(self.settings.track)
+            if number:
+                self.take(number)
+        except RefusedError as error:
+            self._refuse(0, str(error))
         self.report()
 
     @property
@@ -80,6 +86,8 @@ class Follower:
     def take(self, number: int) -> None:
         """Brings the gateway to revision `number`, unless it holds that one or has refused it."""
         again = time.monotonic() - self._refused_at >= RETRY_S
+        if number == self._loaded:
+            self._refused = self._problem = None
         if number == self._loaded or (number == self._refused and not again):
             return
         try:
@@ -201,13 +209,12 @@ class Follower:
 
     # --- for as long as it lasts ----------------------------------------------------------------
 
-    def run(self, stop: threading.Event, settings: Callable[[], Settings | None]) -> None:
-        """Until `stop` is set. `settings()` gives new ones after a SIGHUP."""
-        poke = _Poke(stop)
+    def run(self, poke: Poke, settings: Callable[[], Settings | None]) -> None:
+        """Until `poke.end()`. `settings()` gives new ones after a SIGHUP, which pokes as well."""
         watcher = threading.Thread(target=self._watch, args=(poke,), name="watch", daemon=True)
         watcher.start()
         wait_s, lost = _FIRST_WAIT_S, False
-        while not stop.is_set():
+        while not poke.ended:
             if (new := settings()) is not None:
                 self.settings, self._loaded, self._refused = new, None, None
             try:
@@ -223,9 +230,9 @@ class Follower:
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             poke.wait(pause_s)
 
-    def _watch(self, poke: _Poke) -> None:
+    def _watch(self, poke: Poke) -> None:
         """Pokes when the head of our track may have moved."""
-        while not poke.stop.is_set():
+        while not poke.ended:
             track = self.settings.track
             try:
                 _, revision = self.store.head(track)
@@ -233,26 +240,35 @@ class Follower:
                 prefix = self.store.key("head", track)
                 for _ in self.store.client.watch(prefix, revision, _SILENCE_S):
                     poke.now()
-            except EtcdError:
-                poke.stop.wait(random.uniform(1.0, 3.0))
+            except (EtcdError, RefusedError):
+                time.sleep(random.uniform(1.0, 3.0))
 
 
-class _Poke:
-    """Something to wait for: time, a poke from the watch, or the end."""
+class Poke:
+    """Something to wait for: time, a poke from the watch or a handler of signals, or the end.
 
-    def __init__(self, stop: threading.Event) -> None:
-        self.stop = stop
-        self._poked = threading.Event()
+    A descriptor and no lock: a handler that runs while its own thread holds a lock would wait for
+    itself.
+    """
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._poked = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
 
     def now(self) -> None:
-        self._poked.set()
+        os.eventfd_write(self._poked, 1)
 
-    def wait(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self.stop.is_set() and time.monotonic() < until:
-            if self._poked.wait(min(0.5, max(0.0, until - time.monotonic()))):
-                break
-        self._poked.clear()
+    def end(self) -> None:
+        self.ended = True
+        self.now()
+
+    def wait(self, seconds: float) -> bool:
+        """Whether somebody poked."""
+        select.select([self._poked], [], [], seconds)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._poked)
+            return True
+        return False
 
 
 def _timeless(report: Report) -> tuple[Any, ...]:

@@ -9,13 +9,15 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from enforcer.errors import PolicyError
+from enforcer.fleet.reports import Report
 from enforcer.fleet.revision import ManifestError, Revision, parse
-from enforcer.fleet.store import OvertakenError, RefusedError, Report, Signed, Store
+from enforcer.fleet.store import OvertakenError, RefusedError, Signed, Store
 from enforcer.policy.registry import Registry
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
 from enforcer.sources.files import WINDOWS_FOLDER, Documents
@@ -23,6 +25,9 @@ from enforcer.sources.load import parse_all
 from enforcer.sources.minisign import PublicKey
 
 Sign = Callable[[str, str], str]
+# Numbers that nobody has proven count up to so far above the newest revision that somebody signed:
+# a forged one of twelve digits would be the last.
+MOST_STEP = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +48,14 @@ class Draft:
 @dataclass(frozen=True, slots=True)
 class Published:
     """`changed` are the names of files that differ from the revision before, `sent` the bytes that
-    etcd had to be given.
+    etcd had to be given. `uncounted`: why it was not counted what the registry loses (None: it
+    was); each gateway counts for itself.
     """
 
     revision: Revision
     changed: Sequence[str]
     sent: int
+    uncounted: str | None = None
 
 
 def publish(
@@ -57,16 +64,14 @@ def publish(
     """Raises PolicyError when the files are no configuration, RefusedError when they are not
     published for another reason, and EtcdError when etcd cannot be asked.
     """
-    newest, changed_at = store.newest()
-    before = _revision(store, newest, keys) if newest else None
-    reported = [r.revision or 0 for r in store.reports().values() if r is not None]
-    # Gateways never go back: after etcd was restored from an older copy, numbers go on from theirs.
-    number = 1 + max([newest, *reported])
+    changed_at = store.published_at()
+    before = store.newest(keys)
+    number = next_number(before, store.numbers(), store.reports().values())
     if draft.files is None:
         assert draft.rolled_back_to is not None, "files, or the revision that has them"
         old = _revision(store, draft.rolled_back_to, keys)
         if old is None:
-            there = ", ".join(map(str, store.numbers())) or "none"
+            there = ", ".join(map(str, store.numbers()[:20])) or "none"
             raise RefusedError(
                 f"there is no revision {draft.rolled_back_to} any more; there are: {there}"
             )
@@ -74,13 +79,16 @@ def publish(
     else:
         main, files = draft.main, dict(draft.files)
     registry, limit = _registry(files, main)
-    accepted = ""
+    accepted, uncounted = "", None
     if before is not None:
-        old_registry, _ = _registry(store.fetch(before, files), before.main)
         try:
+            old_registry, _ = _registry(store.fetch(before, files), before.main)
             refuse_shrinking(old_registry, registry, limit, now.date())
         except ShrinkError as error:
             accepted = _accepted(error, registry, limit, draft.accepts_shrink)
+        except (PolicyError, RefusedError) as error:
+            # One that was published by another version, or whose chunks are gone.
+            uncounted = f"revision {before.number}: {str(error).splitlines()[0]}"
     roots, sent = store.upload(files)
     revision = Revision(
         store.fleet, number, now, draft.made_by, draft.note, main, roots,
@@ -97,14 +105,24 @@ def publish(
     try:
         store.publish(revision, signed, changed_at, draft.tracks)
     except OvertakenError:
-        other, _ = store.newest()
-        theirs = _revision(store, other, keys)
+        theirs = store.newest(keys)
+        what = f"revision {theirs.number}" if theirs else "one"
         who = f" by {theirs.made_by}" if theirs else ""
-        raise RefusedError(
-            f"revision {other} was published{who} meanwhile; look at what it changed, then publish "
-            "again"
-        ) from None
-    return Published(revision, revision.changed_since(before), sent)
+        text = f"{what} was published{who} meanwhile; look at what it changed, then publish again"
+        raise RefusedError(text) from None
+    return Published(revision, revision.changed_since(before), sent, uncounted)
+
+
+def next_number(
+    before: Revision | None, numbers: Iterable[int], reports: Iterable[Report | None]
+) -> int:
+    """Above the revision before and all `numbers` that there are, and, because gateways never go
+    back, above what they hold: after etcd was restored from an older copy, numbers go on from
+    theirs.
+    """
+    last = before.number if before is not None else 0
+    said = [*numbers, *(report.revision or 0 for report in reports if report is not None)]
+    return 1 + max([last, *(n for n in said if n - last <= MOST_STEP)])
 
 
 def _accepted(error: ShrinkError, registry: Registry, limit: float, token: str) -> str:

@@ -19,6 +19,8 @@ from enforcer.fleet.chunks import MOST_DEPTH, Root
 FORM = 1
 MOST_MANIFEST_BYTES = 256 * 1024
 MOST_FILES = 2048
+# Twelve digits: keys in etcd and folders on the disk are sorted by them.
+MOST_NUMBER = 10**12 - 1
 MOST_FILE_BYTES = 256 * 1024**2
 NAME = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}", re.ASCII)
 _HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
@@ -118,7 +120,7 @@ def _root(entry: Mapping[str, Any]) -> Root:
 
 
 def _number(value: object) -> int:
-    if type(value) is not int or not 0 < value < 10**18:
+    if type(value) is not int or not 0 < value <= MOST_NUMBER:
         raise ManifestError(f"has {value!r} in place of a number")
     return value
 

@@ -14,19 +14,22 @@ hash, and a number only when it is higher than what was held before.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 from enforcer.fleet import etcd
 from enforcer.fleet.chunks import ChunkError, Root, cut, join
-from enforcer.fleet.etcd import Client, Delete, EtcdError, Put, Unchanged
-from enforcer.fleet.revision import ManifestError, Revision, parse
+from enforcer.fleet.etcd import Client, Delete, Put, Unchanged
+from enforcer.fleet.reports import GATEWAY, Report, read_report
+from enforcer.fleet.revision import MOST_NUMBER, ManifestError, Revision, parse
 from enforcer.fleet.settings import TRACKS
 from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
 
 # Revisions whose chunks are kept, for `rollback` and for gateways that were away.
 KEPT_REVISIONS = 20
+_PLACE = re.compile(r"\d{12}", re.ASCII)
 
 
 class RefusedError(Exception):
@@ -74,27 +77,6 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What a gateway says. `revision` is the one its daemon has taken; `refused` the number of one
-    that it has not, and `problem` why, or what else is wrong.
-    """
-
-    gateway: str
-    track: str
-    revision: int | None
-    refused: int | None
-    problem: str | None
-    armed: tuple[str, ...]
-    version: str
-    labels: Mapping[str, str]
-    at: str
-
-    @property
-    def healthy(self) -> bool:
-        return self.problem is None and self.refused is None
-
-
-@dataclass(frozen=True, slots=True)
 class Store:
     client: Client
     fleet: str
@@ -104,19 +86,36 @@ class Store:
 
     # --- revisions ------------------------------------------------------------------------------
 
-    def newest(self) -> tuple[int, int]:
-        """The number of the last revision (0: none), and etcd's revision when it was written."""
+    def published_at(self) -> int:
+        """etcd's revision when somebody published last (0: nobody has)."""
         _, entry = self.client.get(self.key("newest"))
-        return (_number(entry.value), entry.changed) if entry is not None else (0, 0)
+        return entry.changed if entry is not None else 0
+
+    def newest(self, keys: tuple[PublicKey, ...]) -> Revision | None:
+        """The revision of the highest number that one of `keys` signed. Others above it are what
+        anybody who may write in etcd can have put there. Raises RefusedError when there are
+        revisions, and all of them are of that kind.
+        """
+        refused: RefusedError | None = None
+        for number in self.numbers():
+            try:
+                if (signed := self.signed(number)) is not None:
+                    return signed.revision(self.fleet, number, keys)
+            except RefusedError as error:
+                refused = refused or RefusedError(f"revision {number} {error}")
+        if refused is not None:
+            raise refused
+        return None
 
     def signed(self, number: int) -> Signed | None:
         _, entry = self.client.get(self.key("revisions", _digits(number)))
         return Signed.of(entry.value) if entry is not None else None
 
-    def numbers(self, newest: int = KEPT_REVISIONS) -> list[int]:
-        """The last revisions that are there, newest first."""
-        found = self.client.under(self.key("revisions", ""), newest=newest, keys_only=True)
-        return [_number(entry.key.rsplit("/", 1)[1].encode()) for entry in found.entries]
+    def numbers(self) -> list[int]:
+        """The numbers of all revisions that are there, newest first."""
+        found = self.client.under(self.key("revisions", ""), keys_only=True)
+        names = [entry.key.rsplit("/", 1)[1] for entry in found.entries]
+        return sorted((int(name) for name in names if _PLACE.fullmatch(name)), reverse=True)
 
     def head(self, track: str) -> tuple[int, int]:
         """Which number gateways of the track have to hold (0: none yet), and etcd's revision."""
@@ -205,25 +204,32 @@ class Store:
         Another publisher may take a chunk of an old revision for one that stays, at this moment:
         its revision is refused by every gateway then, for want of a chunk, and published again.
         """
-        numbers = self.numbers(newest=0)
+        numbers = self.numbers()
         if len(numbers) < 2 * kept_revisions:
             return 0
+        kept: list[Revision] = []
         heads = {self.head(track)[0] for track in TRACKS}
-        kept = {*sorted(numbers)[-kept_revisions:], *heads}
+        for number in numbers:
+            if len(kept) < kept_revisions or number in heads:
+                # What nobody signed takes no other's place.
+                with suppress(RefusedError):
+                    signed = self.signed(number)
+                    kept += [signed.revision(self.fleet, number, keys)] if signed else []
+        if len(kept) < kept_revisions:
+            return 0
+        lowest = kept[kept_revisions - 1].number
         used: set[str] = set()
-        for number in sorted(kept & set(numbers)):
-            signed = self.signed(number)
-            if signed is None:
-                continue
-            for root in signed.revision(self.fleet, number, keys).files.values():
+        for revision in kept:
+            for root in revision.files.values():
                 used |= self._names_of(root)
-        prefix, before = self.key("chunks", ""), self.newest()[1]
+        prefix, before = self.key("chunks", ""), self.published_at()
         # What was put after the last revision is of one that is being published.
         there = {
             e.key for e in self.client.under(prefix, keys_only=True).entries if e.changed < before
         }
         gone = sorted(there - {prefix + name for name in used})
-        old = [self.key("revisions", _digits(n)) for n in numbers if n not in kept]
+        stays = {revision.number for revision in kept}
+        old = [self.key("revisions", _digits(n)) for n in numbers if n < lowest and n not in stays]
         for batch in _batches([Delete(key) for key in (*old, *gone)]):
             self.client.commit(batch)
         return len(gone)
@@ -240,43 +246,24 @@ class Store:
     # --- gateways -------------------------------------------------------------------------------
 
     def report(self, report: Report, lease: int) -> None:
-        text = json.dumps({s: getattr(report, s) for s in Report.__slots__}).encode()
         self.client.commit(
             [
-                Put(self.key("gateways", report.gateway), text, lease),
+                Put(self.key("gateways", report.gateway), report.stored(), lease),
                 Put(self.key("roster", report.gateway), b""),
             ]
         )
 
     def reports(self) -> dict[str, Report | None]:
-        """Gateway → what it says; None where it has gone silent."""
+        """Gateway → what it says; None where it has gone silent, or cannot be understood."""
         found: dict[str, Report | None] = {}
         for entry in self.client.under(self.key("roster", ""), keys_only=True).entries:
             found[entry.key.rsplit("/", 1)[1]] = None
         for entry in self.client.under(self.key("gateways", "")).entries:
-            found[entry.key.rsplit("/", 1)[1]] = _report(entry.value)
-        return dict(sorted(found.items()))
+            found[entry.key.rsplit("/", 1)[1]] = read_report(entry.value)
+        return {name: found[name] for name in sorted(found) if GATEWAY.fullmatch(name)}
 
     def forget(self, gateway: str) -> None:
         self.client.commit([Delete(self.key("roster", gateway))])
-
-
-def _report(data: bytes) -> Report | None:
-    try:
-        value: dict[str, Any] = json.loads(data)
-        return Report(
-            str(value["gateway"]),
-            str(value["track"]),
-            None if value["revision"] is None else int(value["revision"]),
-            None if value["refused"] is None else int(value["refused"]),
-            None if value["problem"] is None else str(value["problem"]),
-            tuple(map(str, value["armed"])),
-            str(value["version"]),
-            {str(k): str(v) for k, v in value["labels"].items()},
-            str(value["at"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return None
 
 
 def _digits(number: int) -> str:
@@ -284,12 +271,12 @@ def _digits(number: int) -> str:
 
 
 def _number(text: bytes) -> int:
-    try:
+    if text.isdigit() and 0 < int(text[:20]) <= MOST_NUMBER:
         return int(text)
-    except ValueError as error:
-        raise EtcdError(
-            f"etcd holds {text[:40]!r} where a revision's number belongs; look who writes there"
-        ) from error
+    raise RefusedError(
+        f"etcd holds {text[:40]!r} where a revision's number belongs; look who writes there, and "
+        "publish again"
+    )
 
 
 def _batches(operations: Sequence[Put | Delete]) -> Iterator[list[Put | Delete]]:

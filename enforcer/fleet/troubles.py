@@ -15,6 +15,14 @@ import urllib3
 UNAUTHENTICATED = 16
 
 
+class EtcdError(Exception):
+    """etcd could not be asked, or refused; the text says why, as `fact; remedy`."""
+
+
+class TooLargeError(EtcdError):
+    """The answer is larger than is taken: ask for less at once."""
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     text: str
@@ -30,6 +38,7 @@ def refusal(endpoint: str, status: int, body: bytes) -> Refusal:
     if not isinstance(said, dict):
         said = {"message": body.decode(errors="replace")}
     message, code = str(said.get("message") or said.get("error") or "nothing"), said.get("code")
+    message = "".join(c if c.isprintable() else " " for c in message[:1000])
     message = " ".join(message.split())[:300]
     unauthenticated = code == UNAUTHENTICATED or "auth token" in message
     remedy = {

@@ -57,6 +57,7 @@ def _file(key: str, value: object) -> Callable[[dict[str, Any]], None]:
     [
         (_set("form", 2), "is of form 2, and this enforcer reads 1; update it"),
         (_set("number", 0), "has 0 in place of a number"),
+        (_set("number", 10**12), "has 1000000000000 in place of a number"),
         (_set("number", True), "has True in place of a number"),
         (_set("number", "7"), "has '7' in place of a number"),
         (_set("fleet", "../x"), "in place of a fleet's name"),

@@ -14,8 +14,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from enforcer.clock import SystemClock
@@ -25,6 +26,7 @@ from enforcer.fleet.store import Store
 from enforcer.kernel.namespace import in_namespace
 from enforcer.sources.minisign import PublicKey
 from tests.cli.cli_worlds import window_text
+from tests.kernel.certificates import Authority
 from tests.kernel.conftest import made_namespace
 from tests.kernel.daemon_process import PATIENCE_S, eventually
 
@@ -58,11 +60,13 @@ def ip(*words: str) -> None:
 
 
 class Server:
-    """etcd in a namespace with a bridge."""
+    """etcd in a namespace with a bridge; `data` is its folder."""
 
-    def __init__(self, namespace: str, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(
+        self, namespace: str, folder: Path, data: Path, options: Sequence[str] = ()
+    ) -> None:
         self.namespace, self.folder, self.options = namespace, folder, tuple(options)
-        self.data = folder / "etcd"
+        self.data = data
         self.log = folder / "etcd.log"
         self.process: subprocess.Popen[bytes] | None = None
         self.scheme = "https" if "--cert-file" in " ".join(options) else "http"
@@ -137,25 +141,28 @@ class Member:
         )
         self.file.chmod(0o600)
 
-    def enforcer(self, *words: str, namespace: str | None = None) -> Sequence[str]:
-        inside = namespace or self.namespace
-        return ("ip", "netns", "exec", inside, sys.executable, "-m", "enforcer", *words)
-
     def environment(self) -> dict[str, str]:
         kept = {k: v for k, v in os.environ.items() if k not in ("NOTIFY_SOCKET", "JOURNAL_STREAM")}
         places = {"ENFORCER_RUN_DIR": str(self.run_dir), "ENFORCER_STATE_DIR": str(self.state)}
         return kept | places
 
-    def spawn(self, *words: str) -> subprocess.Popen[bytes]:
-        with (self.folder / f"{words[0]}.log").open("ab") as log:
+    def spawn(self, *words: str, before: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+        """`enforcer WORDS`; `before` is put in front of it (`setpriv …`)."""
+        return self.spawn_any(words[0], *before, sys.executable, "-m", "enforcer", *words)
+
+    def spawn_any(self, verb: str, *command: str) -> subprocess.Popen[bytes]:
+        with (self.folder / f"{verb}.log").open("ab") as log:
             process = subprocess.Popen(
-                self.enforcer(*words), stdout=log, stderr=log, env=self.environment()
+                ("ip", "netns", "exec", self.namespace, *command),
+                stdout=log,
+                stderr=log,
+                env=self.environment(),
             )
         self.processes.append(process)
         return process
 
-    def follow(self) -> subprocess.Popen[bytes]:
-        return self.spawn("follow", "--fleet", str(self.file))
+    def follow(self, *before: str) -> subprocess.Popen[bytes]:
+        return self.spawn("follow", "--fleet", str(self.file), before=before)
 
     def start(self) -> subprocess.Popen[bytes]:
         """The daemon, once the follower has put a configuration there."""
@@ -176,14 +183,41 @@ class Member:
 
     def holds(self, prefix: str) -> bool:
         """Whether the kernel itself has this address registered."""
-        listed = subprocess.run(
-            ("ip", "netns", "exec", self.namespace, "nft", "list", "table", "inet", "enforcer"),
+        return f"{prefix} :" in self.inside("nft", "list", "table", "inet", "enforcer")
+
+    def armed(self) -> bool:
+        """Whether the kernel itself arms the window `ddos`."""
+        return "elements" in self.inside("nft", "list", "set", "inet", "enforcer", "armed.ddos")
+
+    def inside(self, *command: str) -> str:
+        done = subprocess.run(
+            ("ip", "netns", "exec", self.namespace, *command),
             capture_output=True,
             text=True,
             check=False,
             timeout=PATIENCE_S,
         )
-        return f"{prefix} :" in listed.stdout
+        return done.stdout
+
+    def connections(self) -> set[int]:
+        """The ports of this gateway that are connected to etcd."""
+        told = self.inside("ss", "-Htn", "state", "established", "dst", f"{HUB}:{PORT}")
+        return {int(line.split()[2].rpartition(":")[2]) for line in told.splitlines()}
+
+    def cut(self, *ports: int) -> None:
+        """Packets of these connections, or of all to and from etcd, are lost and nobody is told."""
+        mine = f"tcp %s {{ {', '.join(map(str, ports))} }}" if ports else "tcp %s 2379"
+        out, back = ("sport", "dport") if ports else ("dport", "sport")
+        self.inside(
+            "nft",
+            "table inet cut { "
+            f"chain out {{ type filter hook output priority 0; {mine % out} drop; }}; "
+            f"chain back {{ type filter hook input priority 0; {mine % back} drop; }}; }}",
+        )
+        assert "drop" in self.inside("nft", "list", "table", "inet", "cut")
+
+    def mend(self) -> None:
+        self.inside("nft", "delete", "table", "inet", "cut")
 
     def close(self) -> None:
         for process in self.processes:
@@ -280,25 +314,28 @@ class Fleet:
         main = self.published / "enforcer.yaml"
         main.write_text(main.read_text() + LINKS)
 
-    def window(self, measures: str) -> None:
-        """A window tomorrow, with these measures."""
-        start = SystemClock().now() + timedelta(days=1)
-        text = window_text("ddos", start, start + timedelta(hours=2), more=measures)
+    def window(self, measures: str, starts_s: float = 86400, ends_s: float = 93600) -> datetime:
+        """The window `ddos`, tomorrow unless told otherwise; when it ends."""
+        now = SystemClock().now().replace(microsecond=0)
+        start, end = now + timedelta(seconds=starts_s), now + timedelta(seconds=ends_s)
+        text = window_text("ddos", start, end, more=measures)
         only = text.replace("    guard: {estate: concentrators}\n", "")
         (self.published / "windows.d" / "w.yaml").write_text(only)
+        return end
 
     def row(self, gateway: str) -> dict[str, Any]:
         """What `enforcer fleet` tells of a gateway."""
         told = json.loads(self.command("fleet", "--format", "json").stdout or '{"gateways": []}')
         return next((dict(g) for g in told["gateways"] if g["gateway"] == gateway), {})
 
-    def ctl(self, tls: Path, *words: str) -> None:
-        """etcdctl, with the client's certificate."""
+    def ctl(self, *words: str, tls: Path | None = None) -> None:
+        """etcdctl, where there is TLS with the client's certificate."""
+        files = (("cacert", "ca.pem"), ("cert", "client.pem"), ("key", "client.key"))
+        secured = [f"--{option}={tls / name}" for option, name in files] if tls else []
         done = subprocess.run(
             (
                 *("ip", "netns", "exec", self.server.namespace, "etcdctl"),
-                *(f"--endpoints={self.server.endpoint}", f"--cacert={tls}/ca.pem"),
-                *(f"--cert={tls}/client.pem", f"--key={tls}/client.key", *words),
+                *(f"--endpoints={self.server.endpoint}", *secured, *words),
             ),
             capture_output=True,
             text=True,
@@ -318,12 +355,45 @@ def stopped(process: subprocess.Popen[bytes], number: signal.Signals = signal.SI
 
 
 @contextmanager
-def made_fleet(folder: Path, options: Sequence[str] = ()) -> Iterator[Fleet]:
+def made_fleet(
+    folder: Path, options: Sequence[str] = (), *, in_memory: bool = True
+) -> Iterator[Fleet]:
+    """`in_memory`: etcd syncs to no disk, on which others may wait so long that it gives up."""
+    shared = "/dev/shm" if in_memory and os.path.isdir("/dev/shm") else folder
     with ExitStack() as opened:
+        data = opened.enter_context(TemporaryDirectory(prefix="etcd-", dir=shared))
         hub = f"enforcer-hub-{os.getpid()}-{next(_numbers)}-{time.monotonic_ns() % 1000}"
         ip("netns", "add", hub)
         opened.callback(ip, "netns", "delete", hub)
-        server = Server(hub, folder, options)
+        server = Server(hub, folder, Path(data) / "etcd", options)
         opened.callback(server.kill)
         server.start()
         yield Fleet(server, folder, opened)
+
+
+@contextmanager
+def secured_fleet(folder: Path) -> Iterator[Fleet]:
+    """With TLS, client certificates (in `folder/ca`) and a user of etcd (`folder/password`)."""
+    authority = Authority(folder / "ca").make()
+    authority.sign("server", f"IP:{HUB},IP:127.0.0.1")
+    authority.sign("client", "DNS:edge-1", "/O=a gateway of a test")
+    authority.sign("named", "DNS:edge-1")
+    here = authority.folder
+    options = (
+        *(f"--cert-file={here}/server.pem", f"--key-file={here}/server.key"),
+        *(f"--trusted-ca-file={here}/ca.pem", "--client-cert-auth"),
+    )
+    with made_fleet(folder, options) as fleet:
+        password = folder / "password"
+        password.write_text("correct horse\n")
+        files = f"ca: {here}/ca.pem, certificate: {here}/client.pem, key: {here}/client.key"
+        fleet.etcd_more = f", tls: {{{files}}}, user: enforcer, password_file: {password}"
+        fleet.ctl("user", "add", "root:x", tls=here)
+        fleet.ctl("user", "grant-role", "root", "root", tls=here)
+        fleet.ctl("role", "add", "fleets", tls=here)
+        below = ("--prefix=true", "readwrite", "/enforcer/")
+        fleet.ctl("role", "grant-permission", "fleets", *below, tls=here)
+        fleet.ctl("user", "add", "enforcer:correct horse", tls=here)
+        fleet.ctl("user", "grant-role", "enforcer", "fleets", tls=here)
+        fleet.ctl("auth", "enable", tls=here)
+        yield fleet

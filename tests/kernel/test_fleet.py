@@ -14,9 +14,17 @@ from enforcer.clock import SystemClock
 from enforcer.fleet.etcd import Delete, Put
 from enforcer.fleet.publishing import Draft, publish, sign_with_minisign
 from enforcer.fleet.store import RefusedError
-from tests.kernel.certificates import Authority
 from tests.kernel.daemon_process import PATIENCE_S, eventually
-from tests.kernel.fleet_world import FLEET, HUB, LINKS, SHARED, Fleet, made_fleet, rows, stopped
+from tests.kernel.fleet_world import (
+    FLEET,
+    LINKS,
+    SHARED,
+    Fleet,
+    made_fleet,
+    rows,
+    secured_fleet,
+    stopped,
+)
 
 pytestmark = pytest.mark.kernel
 
@@ -199,7 +207,9 @@ def test_of_two_publishers_one_is_told(fleet: Fleet) -> None:
         now = SystemClock().now()
         with pytest.raises(RefusedError, match=r"revision 2 was published by .* meanwhile; look"):
             publish(store, draft, (fleet.key,), now, while_signing)
-        assert store.newest()[0] == 2
+        newest = store.newest((fleet.key,))
+        assert newest is not None
+        assert newest.number == 2
 
 
 def test_what_is_old_is_taken_out_and_what_is_kept_stays_whole(fleet: Fleet) -> None:
@@ -216,7 +226,7 @@ def test_what_is_old_is_taken_out_and_what_is_kept_stays_whole(fleet: Fleet) -> 
         after = store.client.under(store.key("chunks", ""), keys_only=True).entries
         assert gone == len(before) - len(after) + 1 > 0
         # The last two, and the first, which the gateways of track stable have to hold.
-        assert store.numbers(newest=0) == [1, 5, 6]
+        assert store.numbers() == [6, 5, 1]
         for number in (1, 5, 6):
             signed = store.signed(number)
             assert signed is not None
@@ -272,28 +282,8 @@ def test_a_follower_that_restarts_has_nothing_to_do(fleet: Fleet) -> None:
 
 
 def test_tls_and_a_user(tmp_path: Path) -> None:
-    authority = Authority(tmp_path / "ca").make()
-    authority.sign("server", f"IP:{HUB},IP:127.0.0.1")
-    authority.sign("client", "DNS:edge-1", "/O=a gateway of a test")
-    authority.sign("named", "DNS:edge-1")
-    here = authority.folder
-    tls = (
-        *(f"--cert-file={here}/server.pem", f"--key-file={here}/server.key"),
-        *(f"--trusted-ca-file={here}/ca.pem", "--client-cert-auth"),
-    )
-    with made_fleet(tmp_path, tls) as fleet:
-        password = tmp_path / "password"
-        password.write_text("correct horse\n")
-        files = f"ca: {here}/ca.pem, certificate: {here}/client.pem, key: {here}/client.key"
-        fleet.etcd_more = f", tls: {{{files}}}, user: enforcer, password_file: {password}"
-        fleet.ctl(here, "user", "add", "root:x")
-        fleet.ctl(here, "user", "grant-role", "root", "root")
-        fleet.ctl(here, "role", "add", "fleets")
-        below = ("--prefix=true", "readwrite", "/enforcer/")
-        fleet.ctl(here, "role", "grant-permission", "fleets", *below)
-        fleet.ctl(here, "user", "add", "enforcer:correct horse")
-        fleet.ctl(here, "user", "grant-role", "enforcer", "fleets")
-        fleet.ctl(here, "auth", "enable")
+    with secured_fleet(tmp_path) as fleet:
+        here, password = tmp_path / "ca", tmp_path / "password"
         gateway = fleet.member("edge-1")
         fleet.begin(gateway)
         assert gateway.holds("10.0.0.14")
