@@ -87,7 +87,8 @@ class Gathering:
         too many.
         """
         row = ",".join(fields)
-        if row.count(",") != len(FIELDS) - 1 or '"' in row:
+        # A line that begins with # would be a comment, and its row lost.
+        if row.count(",") != len(FIELDS) - 1 or '"' in row or row.lstrip().startswith("#"):
             row = ",".join(map(_quoted, fields))
         self._csv += row.encode("utf-8", "replace")
         self._csv += b"\n"
@@ -142,7 +143,7 @@ def _placed(columns: Columns, lines: np.ndarray) -> Columns:
 
 
 def _quoted(text: str) -> str:
-    if "," in text or '"' in text:
+    if "," in text or '"' in text or "#" in text:
         doubled = text.replace('"', '""')
         return f'"{doubled}"'
     return text

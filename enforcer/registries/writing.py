@@ -113,7 +113,7 @@ def _csv(rows: Iterator[Fields]) -> Iterator[bytes]:
     yield f"{HEADER}\n".encode()
     for row in rows:
         line = ",".join(row)
-        if '"' in row.id or "," in row.id or row.id.startswith("#"):
+        if '"' in row.id or "," in row.id or "#" in row.id:
             doubled = row.id.replace('"', '""')
             line = ",".join((f'"{doubled}"', *row[1:]))
         yield f"{line}\n".encode()

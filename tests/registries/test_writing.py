@@ -7,7 +7,7 @@ import io
 import openpyxl
 import pytest
 from drawn_registries import CATEGORIES, Drawn, registries
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enforcer.policy.registry import Registration, Registry, parse_registry
@@ -44,6 +44,8 @@ IDS = st.text(
 
 @settings(deadline=None)
 @given(st.lists(IDS, min_size=1, max_size=5), st.sampled_from(["csv", "json"]))
+@example(["#", "a#"], "json")
+@example(["#", "a#"], "csv")
 def test_any_id_survives(ids: list[str], form: WrittenForm) -> None:
     quoted = [text.replace('"', '""') for text in ids]
     rows = "".join(f'"{text}",20.0.0.0/24,mission,,,\n' for text in quoted)
