@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from enforcer.drift import Suspicion
-from enforcer.errors import KernelError
 from enforcer.kernel.events import KernelEvent, Monitor
 from enforcer.ruleset.transaction import Change, Kernel, Load, Transaction
 
@@ -75,16 +73,19 @@ class HushedKernel:
 
     def __init__(self, kernel: Kernel, monitor: Monitor) -> None:
         self._kernel, self._monitor = kernel, monitor
-        self.read, self.generation = kernel.read, kernel.generation
+        self.read, self.generation, self.made = kernel.read, kernel.generation, kernel.made
         self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
 
     def commit(self, transaction: Transaction, now_ns: int) -> None:
         if any(isinstance(op, Load | Change) for op in transaction.operations):
-            with self._monitor.deaf(self._kernel.generation):
-                self._kernel.commit(transaction, now_ns)
+            with self._monitor.deaf(self._kernel.generation, self._kernel.made):
+                self._commit(transaction, now_ns)
         else:
+            self._commit(transaction, now_ns)
+
+    def _commit(self, transaction: Transaction, now_ns: int) -> None:
+        try:
             self._kernel.commit(transaction, now_ns)
-        # A commit may have been of nothing: then the next generation is somebody else's.
-        with suppress(KernelError):
-            if self._kernel.generation() == transaction.generation + 1:
-                self._monitor.own(transaction.generation + 1)
+        finally:
+            for generation in self._kernel.made():
+                self._monitor.own(generation)

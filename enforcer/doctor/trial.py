@@ -11,7 +11,7 @@ import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from datetime import timezone as fixed_zone
@@ -22,6 +22,7 @@ from enforcer.errors import KernelError, PromiseError
 from enforcer.kernel import shaping
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
 from enforcer.kernel.nft import NftKernel
+from enforcer.kernel.parking import Parking
 from enforcer.kernel.probe import logs_to_user_space
 from enforcer.kernel.remedies import kernel_error
 from enforcer.lookup.tables import Tables
@@ -53,9 +54,13 @@ def try_out(policy: Policy, tables: Tables, now: datetime) -> list[Finding]:
     def inside() -> None:
         with closing(NftKernel()) as kernel:
             found.append(judge_rules(kernel, desired, tables, epoch_ns(now)))
-        with closing(Netlink(NETLINK_ROUTE)) as route:
+        with (
+            closing(Netlink(NETLINK_ROUTE)) as route,
+            closing(Netlink(NETLINK_NETFILTER)) as netfilter,
+        ):
             found.extend(_shape(route, shaper) for shaper in desired.shapers)
-        with closing(Netlink(NETLINK_NETFILTER)) as netfilter:
+            if desired.shapers:
+                found.append(_judge_parking(Parking(netfilter, route, []).refusal()))
             found.append(_judge_log(logs_to_user_space(netfilter)))
 
     try:
@@ -185,10 +190,10 @@ def _shape(route: Netlink, shaper: v.Shaper) -> Finding:
     index = next(i for i, name in shaping.read_devices(route).items() if name == _PROBED_LINK)
     tried = replace(shaper, device=_PROBED_LINK)
     try:
-        shaping.put(route, tried, index, "reserve")
+        shaping.put(route, tried, index, "reserve", _bare)
         root = next(r for r in shaping.read_roots(route) if r.device_index == index)
         held = shaping.read_shaper(route, root, _PROBED_LINK)
-        shaping.remove(route, index)
+        shaping.remove(route, _PROBED_LINK, index, _bare)
     except KernelError as error:
         fact, _, _ = str(error).partition("; ")
         return fail("kernel", fact, "enable CONFIG_NET_SCH_HTB, or load the module sch_htb", about)
@@ -196,6 +201,24 @@ def _shape(route: Netlink, shaper: v.Shaper) -> Finding:
         fact = f"holds other rates than it was given: {held.rate_bps:,} bit/s"
         return fail("kernel", fact, "give another rate to the link, or try another kernel", about)
     return ok("kernel", f"works at {shaper.rate_bps:,} bit/s", about)
+
+
+def _bare(device: str, rate_bps: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+def _judge_parking(refusal: int | None) -> Finding:
+    about = "HTB without loss"
+    if refusal is None:
+        return ok("kernel", "packets are parked while a root qdisc is exchanged", about)
+    return warning(
+        "kernel",
+        f"cannot park packets: {kernel_error('park', refusal)}".partition("; ")[0],
+        "enable CONFIG_NETFILTER_EGRESS, NFT_FWD_NETDEV and VETH (Linux 5.17 or later), or load "
+        "nft_fwd_netdev and veth; without, each edge of a reserve window loses some milliseconds "
+        "of its link's packets",
+        about,
+    )
 
 
 def _judge_log(refusal: int | None) -> Finding:

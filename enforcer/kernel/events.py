@@ -14,7 +14,7 @@ import select
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -129,21 +129,23 @@ class Monitor:
         self._route.close()
 
     @contextmanager
-    def deaf(self, generation: Callable[[], int]) -> Iterator[None]:
+    def deaf(
+        self, generation: Callable[[], int], made: Callable[[], Collection[int]]
+    ) -> Iterator[None]:
         """Hears nothing of the ruleset inside the block: for a bulk load of our own, of which the
         kernel would otherwise report every element. `generation` asks the kernel for it: when it
-        moved further than by the one commit of the block, the next drain tells of an overflow.
+        moved further than by the transactions that were `made` in the block, the next drain tells
+        of an overflow.
         """
-        before, done = generation(), False
+        before = generation()
         leave_group(self._netfilter, _GROUP_NFTABLES)
         try:
             yield
-            done = True
         finally:
             join_group(self._netfilter, _GROUP_NFTABLES)
             try:
                 after = generation()
-                self._lost |= _ahead(after, before) > done
+                self._lost |= _ahead(after, before) > len(made())
                 self._advance(after)
             except KernelError:
                 self._heard, self._lost = None, True

@@ -34,6 +34,9 @@ class FakeKernel:
         self.calls = 0
         self.devices = set(devices)
         self.foreign_qdiscs: set[str] = set()
+        # Left by a daemon that was killed while it exchanged a root qdisc.
+        self.parking = False
+        self._made: tuple[int, ...] = ()
         self.transactions: list[t.Transaction] = []
 
     # --- what tests do to it --------------------------------------------------------------------
@@ -87,6 +90,7 @@ class FakeKernel:
             shapers=frozenset(s for d, s in self._shapers.items() if d in devices),
             foreign_qdiscs=frozenset(self.foreign_qdiscs & devices),
             devices=devices,
+            parking=self.parking,
         )
         if table is None or table.foreign is not None:
             return bare
@@ -108,6 +112,7 @@ class FakeKernel:
         return self._generation
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
+        self._made = ()
         lost = self._call("commit")
         self._commit(transaction, now_ns)
         if lost:
@@ -131,10 +136,16 @@ class FakeKernel:
                 raise kernel_error(label(operation), error.errno or 0) from None
         if transaction.netfilter:
             self._table, self._generation = table, self._generation + 1
+            self._made = (self._generation,)
         for removal in (op for op in transaction.shaping if isinstance(op, t.DeleteShaper)):
             self._shape(removal, shapers)
         self._shapers = shapers
+        if t.ClearParking() in transaction.shaping:
+            self.parking = False
         self.transactions.append(transaction)
+
+    def made(self) -> tuple[int, ...]:
+        return self._made
 
     def counters(self) -> dict[str, tuple[int, int]]:
         self._call("counters")

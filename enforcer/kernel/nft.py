@@ -1,8 +1,8 @@
 """The real kernel: `Kernel` over nfnetlink and rtnetlink.
 
 In: transactions. Out: states, counters and elements as the kernel holds them. Touches the table
-`inet enforcer` when it is ours, HTBs with our handle, and nothing else. Never dumps a registered
-map's elements: the ledger names what is in them.
+`inet enforcer` when it is ours, HTBs with our handle, the shelter of `parking`, and nothing else.
+Never dumps a registered map's elements: the ledger names what is in them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import numpy as np
@@ -20,8 +21,9 @@ from enforcer.kernel import numbers as n
 from enforcer.kernel.encode import encode, encode_bulk
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink, count
+from enforcer.kernel.parking import DEVICES, Parking
 from enforcer.kernel.remedies import kernel_error, label, telling
-from enforcer.kernel.wire import Message, Reply, nftables, number32, string, text
+from enforcer.kernel.wire import MALFORMED, Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
 from enforcer.ruleset.vocabulary import LEDGER_CHAIN, TABLE
@@ -40,11 +42,12 @@ class NftKernel:
     Used by one thread. Raises KernelError when the kernel lacks nf_tables.
     """
 
-    # The generation that our last commit made, and what was read of it.
-    _made: int | None = None
-    _of_made: t.KernelState | None = None
+    # The last of the generations that our last commit made, and what was read of it.
+    _newest: int | None = None
+    _of_newest: t.KernelState | None = None
 
     def __init__(self, namespace: str | None = None) -> None:
+        self._made: list[int] = []
         with telling("open netlink"), in_namespace(namespace):
             self._netfilter = Netlink(NETLINK_NETFILTER)
             self._route = Netlink(NETLINK_ROUTE)
@@ -69,13 +72,13 @@ class NftKernel:
                 with telling("read"):
                     state = self._read_links(self._read_rules(before))
             except KernelError as error:
-                self._of_made = None
+                self._of_newest = None
                 if error.errno not in _TORN:
                     raise
                 failed = errno.EBADMSG if error.errno == errno.EBADMSG else errno.EINTR
                 continue
             if self.generation() == before:
-                self._of_made = state if before == self._made and _stays(state) else None
+                self._of_newest = state if before == self._newest and _stays(state) else None
                 return state
         raise kernel_error("read", failed)
 
@@ -86,7 +89,7 @@ class NftKernel:
         Only a generation of our own making counts: the kernel raises the number a moment before it
         puts a commit in force, so that of another program may be read with the rules before it.
         """
-        seen = self._of_made
+        seen = self._of_newest
         if seen is None or seen.generation != generation:
             return self._read_table(t.KernelState(generation))
         left = {
@@ -165,7 +168,8 @@ class NftKernel:
         }
 
     def _read_links(self, state: t.KernelState) -> t.KernelState:
-        devices = shaping.read_devices(self._route)
+        everything = shaping.read_devices(self._route)
+        devices = {at: name for at, name in everything.items() if name not in DEVICES}
         roots = [root for root in shaping.read_roots(self._route) if root.device_index in devices]
         return replace(
             state,
@@ -176,6 +180,7 @@ class NftKernel:
                 if root.ours
             ),
             foreign_qdiscs=frozenset(devices[root.device_index] for root in roots if root.foreign),
+            parking=len(devices) < len(everything),
         )
 
     def counters(self) -> dict[str, tuple[int, int]]:
@@ -220,7 +225,8 @@ class NftKernel:
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
         started_ns = time.monotonic_ns() - now_ns
-        self._made = self._of_made = None
+        self._newest = self._of_newest = None
+        self._made = []
         devices: Mapping[str, int] = {}
         with telling("commit"):
             if transaction.shaping or _ingress(transaction):
@@ -229,16 +235,41 @@ class NftKernel:
             _refuse_missing_devices(transaction, devices)
             if transaction.netfilter:
                 self._refuse_stale_or_foreign(transaction)
-            for added in (op for op in transaction.shaping if isinstance(op, t.AddShaper)):
-                device = added.shaper.device
-                shaping.put(self._route, added.shaper, devices[device], label(added))
-            if transaction.netfilter:
-                self._commit_netfilter(transaction, started_ns)
-            for removed in (op for op in transaction.shaping if isinstance(op, t.DeleteShaper)):
-                # A device that is gone took its qdisc along.
-                if removed.device in devices:
-                    shaping.remove(self._route, devices[removed.device])
+            parking = Parking(self._netfilter, self._route, self._made)
+            try:
+                self._apply(transaction, devices, parking, started_ns)
+            finally:
+                # What stays of it the next read tells of.
+                with suppress(OSError, *MALFORMED):
+                    parking.close()
+            # Nobody else's transaction came between when the kernel is at this number.
+            if self._made:
+                self._newest = _after(transaction.generation, len(self._made))
         self._verify(transaction)
+
+    def _apply(
+        self,
+        transaction: t.Transaction,
+        devices: Mapping[str, int],
+        parking: Parking,
+        started_ns: int,
+    ) -> None:
+        if t.ClearParking() in transaction.shaping:
+            parking.clear()
+        for added in (op for op in transaction.shaping if isinstance(op, t.AddShaper)):
+            index = devices[added.shaper.device]
+            shaping.put(self._route, added.shaper, index, label(added), parking.parked)
+        if transaction.netfilter:
+            # That of parking, and of nobody else.
+            generation = _after(transaction.generation, len(self._made))
+            self._commit_netfilter(replace(transaction, generation=generation), started_ns)
+        for removed in (op for op in transaction.shaping if isinstance(op, t.DeleteShaper)):
+            # A device that is gone took its qdisc along.
+            if (at := devices.get(removed.device)) is not None:
+                shaping.remove(self._route, removed.device, at, parking.parked)
+
+    def made(self) -> tuple[int, ...]:
+        return tuple(self._made)
 
     def _refuse_stale_or_foreign(self, transaction: t.Transaction) -> None:
         # Both are settled by the batch itself but for the foreign table; the generation in the
@@ -283,7 +314,7 @@ class NftKernel:
                 raise kernel_error("commit", errno.EIO)
         else:
             # Applied to that very generation or not at all, and answered: it is complete.
-            self._made = transaction.generation % 0xFFFFFFFF + 1
+            self._made.append(n.next_generation(transaction.generation))
 
     def _verify(self, transaction: t.Transaction) -> None:
         """Looks up a few elements of what was loaded: the kernel's answer, not ours. The only error
@@ -299,6 +330,12 @@ class NftKernel:
                     gone = _gone(operation)
                 if self.elements(target.name, [*expected, *gone]) != expected:
                     raise kernel_error(label(operation), errno.EIO, "read back other elements")
+
+
+def _after(generation: int, transactions: int) -> int:
+    for _ in range(transactions):
+        generation = n.next_generation(generation)
+    return generation
 
 
 def _foreign(table: decode.Attributes) -> str | None:

@@ -145,6 +145,11 @@ KEY_IS_HALF_ADDRESS = bytes.fromhex(
 DATA_IN_HOST_ORDER = bytes([1, 4]) + _HOST_ORDER
 
 
+def next_generation(generation: int) -> int:
+    """The number after it: it wraps at 32 bits, and is never 0 (nft_gencursor_next)."""
+    return generation % 0xFFFFFFFF + 1
+
+
 def comment(words: str) -> bytes:
     data = words.encode() + b"\0"
     return bytes([0, len(data)]) + data

@@ -1,7 +1,8 @@
 """HTB on the links of `reserve`: packed, read back, put in place, taken away; and the devices.
 
 In: `Shaper`s. Out: requests on an rtnetlink socket, and shapers as the kernel holds them. Never
-replaces a root qdisc that somebody else configured: defaults only (they have the handle 0).
+replaces a root qdisc that somebody else configured: defaults only (they have the handle 0). Where
+packets go while the kernel exchanges a root, the caller says (`Shelter`: that of `parking`).
 Source: <linux/rtnetlink.h>, <linux/pkt_sched.h>, net/sched/sch_htb.c.
 """
 
@@ -10,7 +11,8 @@ from __future__ import annotations
 import errno
 import struct
 import time
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 
 from enforcer.kernel.netlink import Netlink
@@ -56,6 +58,10 @@ _BURSTS_PER_S = 250
 _UNSHAPED_BPS = 800_000_000_000
 # A device that is itself at its limit never empties it; the end of a window waits no longer.
 _DRAIN_S, _DRAIN_POLL_S = 0.1, 0.001
+_TAMPERED_BPS = 1_000_000_000
+
+# (device, bits per second) → a block in which nothing reaches the root qdisc of the device.
+Shelter = Callable[[str, int], AbstractContextManager[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +149,7 @@ def _classes(shaper: Shaper) -> list[tuple[int, int, int]]:
     ]
 
 
-def put(route: Netlink, shaper: Shaper, index: int, label: str) -> None:
+def put(route: Netlink, shaper: Shaper, index: int, label: str, shelter: Shelter) -> None:
     """Puts our HTB on the device `index`, or brings one of ours up to date in place.
 
     Raises KernelError: EBUSY when the root qdisc is another program's.
@@ -154,18 +160,24 @@ def put(route: Netlink, shaper: Shaper, index: int, label: str) -> None:
     fresh = root is None or not root.ours or root.default_class != REST_MINOR
     try:
         if fresh and root is not None and root.ours:
-            remove(route, index)
+            remove(route, shaper.device, index, shelter)
         if fresh:
-            init = _INIT_STRUCT.pack(_VERSION, _RATE_TO_QUANTUM, REST_MINOR, 0, 0)
-            route.request(
-                _htb(_NEW_QDISC, EXCLUSIVE, index, _HANDLE, _ROOT, attribute(_INIT, init))
-            )
-        _put_classes(route, shaper, index)
+            with shelter(shaper.device, shaper.rate_bps):
+                put_root(route, shaper, index)
+        else:
+            _put_classes(route, shaper, index)
     except OSError as error:
         if fresh and error.errno != errno.EEXIST:
-            remove(route, index)
+            remove(route, shaper.device, index, shelter)
         number = errno.EBUSY if error.errno == errno.EEXIST else error.errno or errno.EIO
         raise kernel_error(label, number) from None
+
+
+def put_root(route: Netlink, shaper: Shaper, index: int) -> None:
+    """Our HTB in place of the kernel's default. Raises OSError, EEXIST where another stands."""
+    init = _INIT_STRUCT.pack(_VERSION, _RATE_TO_QUANTUM, REST_MINOR, 0, 0)
+    route.request(_htb(_NEW_QDISC, EXCLUSIVE, index, _HANDLE, _ROOT, attribute(_INIT, init)))
+    _put_classes(route, shaper, index)
 
 
 def _put_classes(route: Netlink, shaper: Shaper, index: int) -> None:
@@ -175,31 +187,40 @@ def _put_classes(route: Netlink, shaper: Shaper, index: int) -> None:
         route.request(_htb(_NEW_CLASS, REPLACE, index, _HANDLE | minor, parent, *options))
 
 
-def remove(route: Netlink, index: int) -> None:
+def remove(route: Netlink, device: str, index: int, shelter: Shelter) -> None:
     """Takes our HTB off a device. Nothing to do when it is not there, or no longer ours.
 
     The kernel throws away what is queued in a qdisc that goes (dev_deactivate_many), so it is
-    emptied first. What arrives while the kernel exchanges the root is beyond us: it meets the
-    `noop` qdisc until an RCU grace period is over (docs/operator-guide.md tells operators).
+    emptied first, and what comes in meanwhile waits in the shelter.
     """
-    if not any(each.device_index == index and each.ours for each in read_roots(route)):
+    root = next((r for r in read_roots(route) if r.device_index == index and r.ours), None)
+    if root is None:
         return
+    rate_bps = 0
     # Going is what matters: an HTB that somebody tampered with goes with what is in it.
     with suppress(OSError, *MALFORMED):
+        rate_bps = read_shaper(route, root, device).rate_bps
+        _unshape(route, index)
         _drain(route, index)
-    route.request(Message(_DEL_QDISC, ACK, _TCMSG.pack(0, index, _HANDLE, _ROOT, 0)))
+    with shelter(device, rate_bps or _TAMPERED_BPS):
+        with suppress(OSError, *MALFORMED):
+            _drain(route, index)
+        route.request(Message(_DEL_QDISC, ACK, _TCMSG.pack(0, index, _HANDLE, _ROOT, 0)))
+
+
+def _unshape(route: Netlink, index: int) -> None:
+    """Takes all limits off our HTB."""
+    _put_classes(route, Shaper("", _UNSHAPED_BPS, _UNSHAPED_BPS // 2), index)
 
 
 def _drain(route: Netlink, index: int) -> None:
-    """Takes all limits off our HTB and waits, not for long, until nothing is queued in it."""
-    unshaped = Shaper("", _UNSHAPED_BPS, _UNSHAPED_BPS // 2)
-    _put_classes(route, unshaped, index)
+    """Waits, not for long, until nothing is queued in it."""
     deadline = time.monotonic() + _DRAIN_S
-    while _queued(route, index) and time.monotonic() < deadline:
+    while queued(route, index) and time.monotonic() < deadline:
         time.sleep(_DRAIN_POLL_S)
 
 
-def _queued(route: Netlink, index: int) -> int:
+def queued(route: Netlink, index: int) -> int:
     """Packets in our HTB (struct gnet_stats_queue, <linux/gen_stats.h>)."""
     for reply in route.dump(Message(_GET_QDISC, 0, _TCMSG.pack(0, 0, 0, 0, 0))):
         _, device, handle, parent, _ = _TCMSG.unpack_from(reply.body)

@@ -68,6 +68,7 @@ def teardown(state: t.KernelState) -> t.Transaction | None:
     if state.exists and state.foreign is None:
         operations.append(t.DeleteTable())
     operations += [t.DeleteShaper(s.device) for s in sorted(state.shapers, key=lambda s: s.device)]
+    operations += [t.ClearParking()] * state.parking
     return t.Transaction(state.generation, tuple(operations)) if operations else None
 
 
@@ -209,7 +210,8 @@ class _Difference:
         ops: list[t.Operation] = [
             t.AddShaper(s) for device, s in sorted(wanted.items()) if there.get(device) != s
         ]
-        return ops + [t.DeleteShaper(d) for d in sorted(there.keys() - wanted.keys())]
+        ops += [t.DeleteShaper(d) for d in sorted(there.keys() - wanted.keys())]
+        return ops + [t.ClearParking()] * self.state.parking
 
 
 _KIND: dict[type, str] = {

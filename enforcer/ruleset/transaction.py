@@ -57,7 +57,8 @@ class KernelState:
     `ledger` maps a registered map's name to the digest of what was loaded into it. `shapers` are
     qdiscs of ours; `foreign_qdiscs` names devices whose root qdisc somebody else configured.
     `foreign` says why a table of our name is not ours (None when it is ours or absent): such a
-    table is never touched. `dormant` is the table flag.
+    table is never touched. `dormant` is the table flag. `parking`: the shelter for packets while a
+    root qdisc is exchanged stands, left by a daemon that was killed at that moment.
     """
 
     generation: int
@@ -71,6 +72,7 @@ class KernelState:
     shapers: frozenset[Shaper] = frozenset()
     foreign_qdiscs: frozenset[str] = frozenset()
     devices: frozenset[str] = frozenset()
+    parking: bool = False
 
 
 # --- what to change -----------------------------------------------------------------------------
@@ -193,6 +195,11 @@ class DeleteShaper:
     device: str
 
 
+@dataclass(frozen=True, slots=True)
+class ClearParking:
+    """Takes away what a killed daemon left of the shelter for packets."""
+
+
 Operation = (
     CreateTable
     | DeleteTable
@@ -211,7 +218,9 @@ Operation = (
     | WriteLedger
     | AddShaper
     | DeleteShaper
+    | ClearParking
 )
+Shaping = AddShaper | DeleteShaper | ClearParking
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,19 +228,20 @@ class Transaction:
     """Operations in an order the kernel accepts, planned against `generation`.
 
     Everything but shapers goes as one netlink batch. `AddShaper`s run before the batch and
-    `DeleteShaper`s after it, so that no packet is classified to a class that is not there.
+    `DeleteShaper`s after it, so that no packet is classified to a class that is not there; both
+    shelter what leaves by the device meanwhile, with transactions of their own.
     """
 
     generation: int
     operations: tuple[Operation, ...]
 
     @property
-    def shaping(self) -> tuple[AddShaper | DeleteShaper, ...]:
-        return tuple(op for op in self.operations if isinstance(op, AddShaper | DeleteShaper))
+    def shaping(self) -> tuple[Shaping, ...]:
+        return tuple(op for op in self.operations if isinstance(op, Shaping))
 
     @property
     def netfilter(self) -> tuple[Operation, ...]:
-        return tuple(op for op in self.operations if not isinstance(op, AddShaper | DeleteShaper))
+        return tuple(op for op in self.operations if not isinstance(op, Shaping))
 
 
 class Kernel(Protocol):
@@ -249,6 +259,9 @@ class Kernel(Protocol):
 
     def commit(self, transaction: Transaction, now_ns: int) -> None:
         """Applies it whole, or raises: ESTALE-like `errno.ERESTART` when the generation moved."""
+
+    def made(self) -> tuple[int, ...]:
+        """The generations that the last `commit` made, also when it raised."""
 
     def counters(self) -> dict[str, tuple[int, int]]:
         """Name → (packets, bytes) of our named counters; empty when there is no table."""

@@ -45,7 +45,7 @@ class Recorded:
     def __init__(self, kernel: NftKernel) -> None:
         self._kernel = kernel
         self.seen: list[t.KernelState] | None = None
-        self.read, self.generation = kernel.read, kernel.generation
+        self.read, self.generation, self.made = kernel.read, kernel.generation, kernel.made
         self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:

@@ -20,14 +20,13 @@ SHAPER = v.Shaper("wan0", 1_000_000_000, 400_000_000)
 
 
 def test_a_shaper_is_added_changed_and_deleted(world: World) -> None:
-    generation = world.kernel.generation()
     assert commit(world, t.AddShaper(SHAPER)).shapers == {SHAPER}
     faster = v.Shaper("wan0", 400_000_000_000, 8_000_000_008)
     other = v.Shaper("lan0", 1_000_000, 400_000)
     assert commit(world, t.AddShaper(faster), t.AddShaper(other)).shapers == {faster, other}
     assert commit(world, t.DeleteShaper("wan0")).shapers == {other}
     state = commit(world, t.DeleteShaper("lan0"), t.DeleteShaper("wan0"))
-    assert state == t.KernelState(generation, devices=state.devices)
+    assert state == t.KernelState(state.generation, devices=state.devices)
 
 
 def test_a_qdisc_of_somebody_else_is_never_replaced(world: World) -> None:

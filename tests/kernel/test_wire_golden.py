@@ -9,10 +9,11 @@ from __future__ import annotations
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import pytest
 
-from enforcer.kernel import encode, shaping
+from enforcer.kernel import encode, parking, shaping
 from enforcer.kernel import numbers as n
 from enforcer.kernel.elements import get_element
 from enforcer.kernel.series import one_by_one
@@ -79,16 +80,20 @@ class Recorder:
         return self._shown
 
 
+def unsheltered(device: str, rate_bps: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 def shaped() -> list[Message]:
     """HTB on a fast and on a slow link, and off again."""
     fresh = Recorder()
     for rate_bps in (8_000_000, 100_000_000_000):
         shaper = v.Shaper("wan0", rate_bps, rate_bps // 10)
-        shaping.put(fresh, shaper, 7, "AddShaper wan0")  # type: ignore[arg-type]
+        shaping.put(fresh, shaper, 7, "AddShaper wan0", unsheltered)  # type: ignore[arg-type]
     qdisc = fresh.sent[0]
     there = Reply(qdisc.kind, 0, 0, memoryview(qdisc.body))
     gone = Recorder(there)
-    shaping.remove(gone, 7)  # type: ignore[arg-type]
+    shaping.remove(gone, "wan0", 7, unsheltered)  # type: ignore[arg-type]
     return [*fresh.sent, gone.sent[-1]]
 
 
@@ -113,6 +118,10 @@ def lines() -> Iterator[str]:
         get_element(e.MAP4.name, b"\x0a\x01\x02\x00"),
     ):
         yield from dump("read", n.Msg(request.nft_kind).name, request.packed(1))
+    for message in (*parking.forwarding("wan0", 7, 8), parking.released(), parking.gone()):
+        yield from dump("parking", n.Msg(message.nft_kind).name, message.packed(1))
+    for message in parking.pair():
+        yield from dump("parking", "NEW_LINK", message.packed(1))
     kinds = {36: "NEW_QDISC", 37: "DEL_QDISC", 40: "NEW_CLASS"}
     for message in shaped():
         yield from dump("shaping", kinds[message.kind], message.packed(1))
@@ -135,7 +144,7 @@ def test_every_message_is_byte_for_byte_this(golden: Callable[[str, str], None])
 def test_every_operation_is_among_them() -> None:
     packed = {*encode._ENCODE, t.Load, t.Change}
     assert {type(operation) for operation in OPERATIONS} == packed
-    assert {t.AddShaper, t.DeleteShaper} | packed == set(t.Operation.__args__)
+    assert set(t.Shaping.__args__) | packed == set(t.Operation.__args__)
 
 
 def test_every_word_is_among_the_rules() -> None:
