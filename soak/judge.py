@@ -1,11 +1,9 @@
 """Whose loss it is: each packet that never arrived, laid to the fault that was on as it was sent.
 
-Pure. In: the traffic, the spans of the faults, the instants at which a root qdisc was exchanged.
-Out: a row for each fault, and one for what happened at no fault. A loss is the machine's only when
-a packet of the control streams, which meet no rule of ours, was lost within `NEAR_NS` of it; else
-it is ours, unless it lies inside a foreign flush that was not repaired yet. What was lost as we
-exchanged the root qdisc of the link by which it had to leave is ours as well, and told apart
-because its cause is known and bounded (docs/decisions/0016).
+Pure. In: the traffic, the spans of the faults. Out: a row for each fault, and one for what happened
+at no fault. A loss is the machine's only when a packet of the control streams, which meet no rule
+of ours, was lost within `NEAR_NS` of it; else it is ours, unless it lies inside a foreign flush
+that was not repaired yet.
 """
 
 from __future__ import annotations
@@ -17,11 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from soak.streams import Kind, Sent, Traffic
+from soak.streams import Kind, Traffic
 
 NEAR_NS = 100_000_000
-# The kernel tells of an exchange while it is at it; we read that a little later.
-EXCHANGE_BEFORE_NS, EXCHANGE_AFTER_NS = 250_000_000, 50_000_000
 NOTHING = "no fault"
 _LOOKED_AFTER_NS = 900_000_000
 
@@ -53,10 +49,10 @@ class Row:
         return self.losses[kind, whose]
 
 
-OURS, FLUSH, EXCHANGE, MACHINE = "us", "flush", "exchange", "machine"
+OURS, FLUSH, MACHINE = "us", "flush", "machine"
 
 
-def judge(traffic: Traffic, faults: Sequence[Fault], exchanges_ns: Sequence[int]) -> list[Row]:
+def judge(traffic: Traffic, faults: Sequence[Fault]) -> list[Row]:
     """The rows, in the order in which their faults first came."""
     faults = sorted(faults, key=lambda f: f.begin_ns)
     begins = np.array([f.begin_ns for f in faults], np.int64)
@@ -71,7 +67,6 @@ def judge(traffic: Traffic, faults: Sequence[Fault], exchanges_ns: Sequence[int]
     before = Row(NOTHING)
     _add_span(before, traffic, first, faults[0].begin_ns if faults else last)
     control = _merged(s.lost_ns for s in traffic.of("control"))
-    exchanges = np.array(sorted(exchanges_ns), np.int64)
     kinds: tuple[Kind, ...] = ("registered", "other")
     for kind in kinds:
         for sent in traffic.of(kind):
@@ -79,30 +74,11 @@ def judge(traffic: Traffic, faults: Sequence[Fault], exchanges_ns: Sequence[int]
                 n = int(np.searchsorted(begins, at_ns, "right")) - 1
                 fault_on = faults[n] if n >= 0 else None
                 row = rows[fault_on.name] if fault_on else before
-                row.losses[kind, _whose(sent, at_ns, fault_on, control, exchanges)] += 1
+                row.losses[kind, _whose(at_ns, fault_on, control)] += 1
     for at_ns in map(int, control):
         n = int(np.searchsorted(begins, at_ns, "right")) - 1
         (rows[faults[n].name] if n >= 0 else before).losses["control", MACHINE] += 1
     return [before, *rows.values()]
-
-
-def exchange_losses(traffic: Traffic, exchanges_ns: Sequence[int]) -> list[int]:
-    """How many registered packets were lost at each exchange; messages so close together that their
-    losses cannot be told apart are one.
-    """
-    lost = _merged(s.lost_ns for s in traffic.of("registered") if s.stream.leaves)
-    found: list[int] = []
-    last_ns: int | None = None
-    for at_ns in sorted(exchanges_ns):
-        if last_ns is None or at_ns - last_ns > EXCHANGE_BEFORE_NS + EXCHANGE_AFTER_NS:
-            found.append(0)
-        from_ns = at_ns - EXCHANGE_BEFORE_NS
-        if last_ns is not None:
-            from_ns = max(from_ns, last_ns + EXCHANGE_AFTER_NS + 1)
-        begin, end = np.searchsorted(lost, (from_ns, at_ns + EXCHANGE_AFTER_NS + 1))
-        found[-1] += max(0, int(end - begin))
-        last_ns = at_ns
-    return found
 
 
 def _add_span(row: Row, traffic: Traffic, begin_ns: int, end_ns: int) -> None:
@@ -110,19 +86,9 @@ def _add_span(row: Row, traffic: Traffic, begin_ns: int, end_ns: int) -> None:
     row.seconds += max(0, end_ns - begin_ns) / 1e9
 
 
-def _whose(
-    sent: Sent,
-    at_ns: int,
-    fault: Fault | None,
-    control: NDArray[np.int64],
-    exchanges: NDArray[np.int64],
-) -> str:
+def _whose(at_ns: int, fault: Fault | None, control: NDArray[np.int64]) -> str:
     if fault is not None and fault.foreign and at_ns <= fault.end_ns:
         return FLUSH
-    if sent.stream.leaves and _any(
-        exchanges, at_ns - EXCHANGE_AFTER_NS, at_ns + EXCHANGE_BEFORE_NS
-    ):
-        return EXCHANGE
     if _any(control, at_ns - NEAR_NS, at_ns + NEAR_NS):
         return MACHINE
     return OURS

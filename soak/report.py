@@ -1,7 +1,7 @@
 """The result as a table for people. Pure.
 
 In: rows of the judge, and figures. Out: Markdown, and whether it is as it must be: no registered
-packet lost by us but at an exchange of the root qdisc, and there a bounded number.
+packet lost by us.
 """
 
 from __future__ import annotations
@@ -9,24 +9,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from soak.judge import EXCHANGE, FLUSH, MACHINE, OURS, Row, quantile
-
-# Of 600 a second that leave by the link: a tenth of a second, what a machine needs that has four
-# busy programs to a core (docs/decisions/0016).
-MOST_AT_AN_EXCHANGE = 60
+from soak.judge import FLUSH, MACHINE, OURS, Row, quantile
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """`overruns_ms`, `late_ends_ms`: when the last stranger was held back, after the declared end
-    of a window (less than 0: before it), with the daemon dead and alive. `exchange_losses`:
-    registered packets lost at each exchange of the root qdisc.
+    of a window (less than 0: before it), with the daemon dead and alive.
     `problems`: what did not go as it must, each a sentence. `notes`: what a reader must know.
     """
 
     machine: Mapping[str, str]
     rows: Sequence[Row]
-    exchange_losses: Sequence[int] = ()
     repairs_s: Mapping[tuple[str, str], Sequence[float]] = field(default_factory=dict)
     overruns_ms: Sequence[float] = ()
     late_ends_ms: Sequence[float] = ()
@@ -36,17 +30,11 @@ class Result:
 
     @property
     def lost_by_us(self) -> int:
-        return self._lost(OURS) + self._lost(EXCHANGE)
-
-    @property
-    def lost_for_no_known_cause(self) -> int:
         return self._lost(OURS)
 
     @property
     def sound(self) -> bool:
-        """Nothing lost but at exchanges of a root qdisc, and of those no more than is known of."""
-        bounded = max(self.exchange_losses, default=0) <= MOST_AT_AN_EXCHANGE
-        return self.lost_for_no_known_cause == 0 and bounded and not self.problems
+        return self.lost_by_us == 0 and not self.problems
 
     def _lost(self, whose: str) -> int:
         return sum(row.lost("registered", whose) for row in self.rows)
@@ -55,10 +43,8 @@ class Result:
     def verdict(self) -> str:
         sent = sum(row.registered for row in self.rows)
         return (
-            f"{self.lost_by_us:,} of {sent:,} registered packets lost by us, "
-            f"{self._lost(EXCHANGE):,} of them at {len(self.exchange_losses):,} exchanges of the "
-            f"root qdisc ({self._lost(FLUSH):,} inside a foreign flush, {self._lost(MACHINE):,} by "
-            "the machine)"
+            f"{self.lost_by_us:,} of {sent:,} registered packets lost by us ({self._lost(FLUSH):,} "
+            f"inside a foreign flush, {self._lost(MACHINE):,} by the machine)"
         )
 
 
@@ -84,10 +70,10 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def _losses(rows: Sequence[Row]) -> str:
     head = [
-        "fault", "times", "seconds", "registered sent", "lost by us", "at a qdisc exchange",
+        "fault", "times", "seconds", "registered sent", "lost by us",
         "in a foreign flush", "by the machine", "others' transit lost", "control lost",
     ]  # fmt: skip
-    whose = (OURS, EXCHANGE, FLUSH, MACHINE)
+    whose = (OURS, FLUSH, MACHINE)
     return _table(
         head,
         [
@@ -96,8 +82,7 @@ def _losses(rows: Sequence[Row]) -> str:
                 f"{row.count:,}" if row.count else "–",
                 f"{row.seconds:,.0f}",
                 f"{row.registered:,}",
-                f"{row.lost('registered', OURS) + row.lost('registered', EXCHANGE):,}",
-                *(f"{row.lost('registered', each):,}" for each in whose[1:]),
+                *(f"{row.lost('registered', each):,}" for each in whose),
                 f"{sum(row.lost('other', each) for each in whose):,}",
                 f"{row.lost('control', MACHINE):,}",
             ]
@@ -123,12 +108,6 @@ def _figures(result: Result) -> str:
     if result.late_ends_ms:
         row = ["the same, daemon alive", *_spread(result.late_ends_ms, 1, "ms")]
         rows.append(row)
-    if result.exchange_losses:
-        quantiles = (quantile(result.exchange_losses, share) for share in (0.5, 0.99, 1.0))
-        rows.append(
-            ["registered packets lost at an exchange of the root qdisc",
-             f"{len(result.exchange_losses):,}", *(f"{value:,}" for value in quantiles)]
-        )  # fmt: skip
     if result.starts_s:
         rows.append(["start to the first answer", *_spread(result.starts_s, 1000, "ms")])
     return _table(["figure", "times", "p50", "p99", "most"], rows)

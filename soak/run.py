@@ -22,11 +22,10 @@ from random import Random
 
 from enforcer import __version__
 from enforcer.clock import SystemClock
-from soak.exchanges import Exchanges
 from soak.faults import Breaker, FaultLog, Plan
 from soak.flushes import KINDS, Flusher
 from soak.gateway import Gateway, SoakError
-from soak.judge import exchange_losses, judge, overruns_ms
+from soak.judge import judge, overruns_ms
 from soak.registries import Registries
 from soak.report import Result
 from soak.streams import Traffic
@@ -76,7 +75,6 @@ def soak(plan: Plan, say: Say) -> Result:
         folder = Path(tempfile.mkdtemp(prefix="enforcer-soak-"))
         made.callback(shutil.rmtree, folder, ignore_errors=True)
         world = made.enter_context(World())
-        exchanges = made.enter_context(Exchanges(world.gw))
         gateway = Gateway(world.gw, folder)
         made.callback(gateway.kill)
         traffic = made.enter_context(sending(world, folder))
@@ -99,8 +97,7 @@ def soak(plan: Plan, say: Say) -> Result:
     facts["took"] = f"{time.monotonic() - begun:,.0f} s"
     return Result(
         facts,
-        judge(sent, course.log.faults, exchanges.at_ns),
-        exchange_losses(sent, exchanges.at_ns),
+        judge(sent, course.log.faults),
         course.flusher.repairs_s,
         late.get("dead", ()),
         late.get("alive", ()),

@@ -28,7 +28,7 @@ PORT, TRANSIT_PORT = 51820, 45000
 @dataclass(frozen=True, slots=True)
 class Stream:
     """UDP from `source` to `to`:`port`, sent by the peer `sender` (`out`: the uplink's far side,
-    `in`: behind the gateway). `per_s` packets a second. `leaves` the gateway by its uplink, or not.
+    `in`: behind the gateway). `per_s` packets a second.
     """
 
     name: str
@@ -42,11 +42,6 @@ class Stream:
     @property
     def receiver(self) -> Literal["out", "in"]:
         return "in" if self.sender == "out" else "out"
-
-    @property
-    def leaves(self) -> bool:
-        """By the shaped link."""
-        return self.sender == "in" and self.kind != "control"
 
 
 STREAMS: tuple[Stream, ...] = (

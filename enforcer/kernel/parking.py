@@ -110,9 +110,8 @@ class Parking:
             time.sleep(_SETTLED_S)
         if self._is_ours():
             self._commit([gone()])
-        # The other end goes with it.
         for name in sorted(DEVICES & pair.keys())[:1]:
-            self._route.request(Message(_DEL_LINK, ACK, _IFINFO.pack(0, 0, pair[name], 0, 0)))
+            self._route.request(pair_gone(pair[name]))
 
     def _open(self, device: str, rate_bps: int) -> bool:
         """Whether it stands and everything is parked. Raises OSError."""
@@ -145,8 +144,7 @@ class Parking:
 
     def _index(self, device: str) -> int | None:
         """The index of a device, if it is an Ethernet one."""
-        body = _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFNAME, device)
-        (reply,) = self._route.request(Message(_GET_LINK, 0, body))
+        (reply,) = self._route.request(asked_for(device))
         _, hardware, index, _, _ = _IFINFO.unpack_from(reply.body)
         return index if hardware == _ETHERNET else None
 
@@ -163,7 +161,7 @@ class Parking:
 
     def _is_ours(self) -> bool:
         try:
-            (reply,) = self._netfilter.request(_netdev(n.Msg.GET_TABLE, 0))
+            (reply,) = self._netfilter.request(asked_for_table())
         except OSError as error:
             if error.errno == errno.ENOENT:
                 return False
@@ -189,6 +187,19 @@ class Parking:
     def _generation(self) -> int:
         (reply,) = self._netfilter.request(nftables(n.Msg.GET_GENERATION, 0))
         return decode.generation(decode.body(reply))[0]
+
+
+def asked_for(device: str) -> Message:
+    return Message(_GET_LINK, 0, _IFINFO.pack(0, 0, 0, 0, 0) + text(_IFNAME, device))
+
+
+def asked_for_table() -> Message:
+    return _netdev(n.Msg.GET_TABLE, 0)
+
+
+def pair_gone(index: int) -> Message:
+    """Of one end; the other goes with it."""
+    return Message(_DEL_LINK, ACK, _IFINFO.pack(0, 0, index, 0, 0))
 
 
 def pair() -> list[Message]:

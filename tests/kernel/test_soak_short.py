@@ -25,7 +25,6 @@ def root() -> None:
 
 
 def test_no_registered_packet_is_lost_by_us() -> None:
-    """But at an exchange of a root qdisc, and there a bounded number: docs/decisions/0016."""
     before = set(Path("/run/netns").iterdir())
     result = soak(SHORT, print)
     said = markdown(result)
@@ -56,7 +55,7 @@ def test_a_rule_that_drops_registered_packets_is_noticed(tmp_path: Path) -> None
         time.sleep(0.5)
         later = Fault("later", time.monotonic_ns(), time.monotonic_ns())
         traffic = received(process, tmp_path)
-    rows = {row.name: row for row in judge(traffic, [later], [])}
+    rows = {row.name: row for row in judge(traffic, [later])}
     assert rows[NOTHING].lost("registered", OURS) > 10
     assert rows["later"].lost("registered", OURS) == 0
     for sent in traffic.streams:

@@ -118,10 +118,12 @@ def lines() -> Iterator[str]:
         get_element(e.MAP4.name, b"\x0a\x01\x02\x00"),
     ):
         yield from dump("read", n.Msg(request.nft_kind).name, request.packed(1))
-    for message in (*parking.forwarding("wan0", 7, 8), parking.released(), parking.gone()):
+    forwarding = parking.forwarding("wan0", 7, 8)
+    for message in (*forwarding, parking.released(), parking.asked_for_table(), parking.gone()):
         yield from dump("parking", n.Msg(message.nft_kind).name, message.packed(1))
-    for message in parking.pair():
-        yield from dump("parking", "NEW_LINK", message.packed(1))
+    links = {16: "NEW_LINK", 17: "DEL_LINK", 18: "GET_LINK"}
+    for message in (parking.asked_for("wan0"), *parking.pair(), parking.pair_gone(8)):
+        yield from dump("parking", links[message.kind], message.packed(1))
     kinds = {36: "NEW_QDISC", 37: "DEL_QDISC", 40: "NEW_CLASS"}
     for message in shaped():
         yield from dump("shaping", kinds[message.kind], message.packed(1))

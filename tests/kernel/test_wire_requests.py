@@ -204,7 +204,7 @@ def _do_everything(world: RealWorld) -> None:
         world.kernel = kernel
         kernel.read()
         commit(world, *e.every_word(world.now_ns()), *map(t.AddShaper, _rates()))
-        with monitor.deaf(kernel.generation):
+        with monitor.deaf(kernel.generation, kernel.made):
             commit(world, t.Change(NOTHING4, e.MAP4, NOTHING4))
             commit(world, t.Change(e.MAP4, NOTHING4, e.MAP4))
         kernel.elements(e.MAP4.name, [MISSING])

@@ -1,4 +1,4 @@
-"""Whose loss it is: nothing of ours may hide behind the machine, a flush or an exchange."""
+"""Whose loss it is: nothing of ours may hide behind the machine or a flush."""
 
 from __future__ import annotations
 
@@ -6,27 +6,23 @@ import numpy as np
 import pytest
 
 from soak.judge import (
-    EXCHANGE,
     FLUSH,
     MACHINE,
     NOTHING,
     OURS,
     Fault,
-    exchange_losses,
     judge,
     overruns_ms,
     quantile,
 )
-from soak.report import MOST_AT_AN_EXCHANGE, Result, markdown
+from soak.report import Result, markdown
 from soak.streams import STREAMS, Sent, Stream, Traffic
 
 MS = 1_000_000
-GUARDED, RESERVED, OTHER_OUT, STRANGER, CONTROL = (
+GUARDED, STRANGER, CONTROL = (
     next(s for s in STREAMS if s.name == name)
     for name in (
         "guarded, IPv4",
-        "reserved, IPv4",
-        "others' transit out, IPv4",
         "stranger to the estate",
         "control in",
     )
@@ -46,10 +42,8 @@ def traffic(lost_ms: dict[Stream, list[int]]) -> Traffic:
     return Traffic(tuple(streams))
 
 
-def whose(
-    lost_ms: dict[Stream, list[int]], exchanges_ms: tuple[int, ...] = ()
-) -> dict[str, dict[tuple[str, str], int]]:
-    rows = judge(traffic(lost_ms), [FLUSHED, KILL], [ms * MS for ms in exchanges_ms])
+def whose(lost_ms: dict[Stream, list[int]]) -> dict[str, dict[tuple[str, str], int]]:
+    rows = judge(traffic(lost_ms), [FLUSHED, KILL])
     return {row.name: dict(row.losses) for row in rows if row.losses}
 
 
@@ -73,31 +67,8 @@ def test_only_what_the_control_lost_too_is_the_machines() -> None:
     }
 
 
-def test_an_exchange_explains_only_what_leaves_by_that_link_and_only_then() -> None:
-    lost = {GUARDED: [1500], RESERVED: [1249, 1250, 1550, 1551], OTHER_OUT: [1500]}
-    assert whose(lost, (1500,)) == {
-        "kill": {("registered", OURS): 3, ("registered", EXCHANGE): 2, ("other", EXCHANGE): 1}
-    }
-
-
-def test_what_is_lost_at_an_exchange_is_ours_and_bounded() -> None:
-    def result(most: int) -> Result:
-        sent = traffic({RESERVED: [1490, 1510, *range(3000, 3000 + most)], GUARDED: []})
-        exchanges = [1500 * MS, 1501 * MS, 2200 * MS, 3100 * MS]
-        losses = exchange_losses(sent, exchanges)
-        assert losses == [2, 0, most]
-        return Result({}, judge(sent, [KILL], exchanges), losses)
-
-    few, many = result(MOST_AT_AN_EXCHANGE), result(MOST_AT_AN_EXCHANGE + 1)
-    assert (few.lost_by_us, few.lost_for_no_known_cause) == (MOST_AT_AN_EXCHANGE + 2, 0)
-    assert few.sound
-    assert not many.sound
-    assert "**62 of 30,000 registered packets lost by us, 62 of them at 3 exch" in markdown(few)
-    assert "| kill | 1 | 4 | 24,000 | 62 | 62 | 0 | 0 | 0 | 0 |" in markdown(few)
-
-
 def test_every_registered_packet_sent_is_in_one_row() -> None:
-    rows = judge(traffic({}), [FLUSHED, KILL], [])
+    rows = judge(traffic({}), [FLUSHED, KILL])
     registered = sum(s.kind == "registered" for s in STREAMS)
     assert sum(row.registered for row in rows) == 5000 * registered
     assert [row.name for row in rows] == [NOTHING, "kill", "flush"]
@@ -118,10 +89,10 @@ def test_quantiles_are_of_the_values_themselves() -> None:
 
 
 def test_one_lost_by_us_or_one_problem_is_not_sound() -> None:
-    quiet = judge(traffic({GUARDED: [3050], CONTROL: [10]}), [KILL, FLUSHED], [])
+    quiet = judge(traffic({GUARDED: [3050], CONTROL: [10]}), [KILL, FLUSHED])
     assert Result({}, quiet).sound
     assert not Result({}, quiet, problems=["it ended"]).sound
-    lossy = Result({}, judge(traffic({GUARDED: [1500]}), [KILL], []))
+    lossy = Result({}, judge(traffic({GUARDED: [1500]}), [KILL]))
     assert not lossy.sound
-    assert "**1 of 30,000 registered packets lost by us, 0 of them at 0 exc" in markdown(lossy)
-    assert "| kill | 1 | 4 | 24,000 | 1 | 0 | 0 | 0 | 0 | 0 |" in markdown(lossy)
+    assert "**1 of 30,000 registered packets lost by us (0 inside" in markdown(lossy)
+    assert "| kill | 1 | 4 | 24,000 | 1 | 0 | 0 | 0 | 0 |" in markdown(lossy)
