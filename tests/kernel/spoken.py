@@ -42,7 +42,8 @@ def shapes(message: bytes) -> set[str]:
     """
     _, kind, flags, _, _ = _HEADER.unpack_from(message)
     about = f"type {kind >> 8}/{kind & 0xFF} flags {flags & ~ACK:#x}"
-    if kind in _BATCH or kind >> 8:
+    # NEW_LINK and DEL_LINK of rtnetlink have the numbers of a batch's edges, which are shorter.
+    if kind >> 8 or (kind in _BATCH and len(message) < 16 + _HEAD_BYTES["link"]):
         head = _HEAD_BYTES["nft"]
     else:
         head = _HEAD_BYTES["link" if kind < 20 else "address" if kind < 24 else "tc"]
@@ -66,6 +67,7 @@ def _attributes(data: bytes) -> list[tuple[int, bytes, bool]]:
     found, at = [], 0
     while at + 4 <= len(data):
         size, number = struct.unpack_from("=HH", data, at)
+        assert size >= 4, "no attribute"
         found.append((number & ~NESTED, data[at + 4 : at + size], bool(number & NESTED)))
         at += size + 3 & ~3
     return found

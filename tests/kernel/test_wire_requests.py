@@ -151,7 +151,8 @@ def test_messages_are_made_where_this_looks() -> None:
     """Another module that makes messages has to be among what is overheard below."""
     assert makers() == {
         *("kernel.elements", "kernel.encode", "kernel.links", "kernel.netlink", "kernel.nft"),
-        *("kernel.others", "kernel.probe", "kernel.series", "kernel.shaping", "kernel.wire"),
+        *("kernel.others", "kernel.parking", "kernel.probe", "kernel.series", "kernel.shaping"),
+        "kernel.wire",
     }
 
 
