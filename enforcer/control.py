@@ -260,14 +260,15 @@ def _connect(client: socket.socket, path: Path) -> None:
             time.sleep(0.05)
 
 
-def ask(directory: Path, verb: str, **arguments: object) -> Answer:
-    """Sends one request to the daemon. Raises NoDaemonError when there is none that answers, and
-    DeniedError when this user may not ask, or there is one that turns everybody away.
+def ask(directory: Path, verb: str, *, wait_s: float | None = None, **arguments: object) -> Answer:
+    """Sends one request to the daemon, which may take `wait_s` (ANSWER_S). Raises NoDaemonError
+    when there is none that answers, and DeniedError when this user may not ask, or there is one
+    that turns everybody away.
     """
     path = directory / SOCKET
     request = json.dumps({"verb": verb, **arguments}).encode() + b"\n"
     for attempt in range(_ATTEMPTS):
-        if data := _asked(path, request):
+        if data := _asked(path, request, ANSWER_S if wait_s is None else wait_s):
             break
         if attempt == _ATTEMPTS - 1:
             raise TurnedAwayError(
@@ -284,12 +285,12 @@ def ask(directory: Path, verb: str, **arguments: object) -> Answer:
     return answer
 
 
-def _asked(path: Path, request: bytes) -> bytes:
+def _asked(path: Path, request: bytes, wait_s: float) -> bytes:
     """What comes back; nothing when the other side hung up."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     data = b""
     with client:
-        client.settimeout(ANSWER_S)
+        client.settimeout(wait_s)
         try:
             _connect(client, path)
             client.sendall(request)
@@ -303,7 +304,7 @@ def _asked(path: Path, request: bytes) -> bytes:
             ) from error
         except TimeoutError as error:
             raise HungDaemonError(
-                f"{path}: the daemon does not answer within {ANSWER_S} s; it may hang"
+                f"{path}: the daemon does not answer within {wait_s:g} s; it may hang"
             ) from error
         except OSError as error:
             raise NoDaemonError(

@@ -42,11 +42,14 @@ ORDERS_LOST = (
     "away, and restart the daemon"
 )
 
+Accepts = Callable[[ShrinkError], bool]
+
 
 class Daemon:
     """`load` reads and parses the configuration; it raises PolicyError with every problem, those
     under the standing orders included. `refused` and `accepted_at` when the first one that it gives
-    is not that of the files but the last good one (`starting`).
+    is not that of the files but the last good one (`starting`). `with_registry` reads
+    the registry files of a configuration anew.
     """
 
     def __init__(
@@ -59,9 +62,11 @@ class Daemon:
         *,
         refused: PolicyError | None = None,
         accepted_at: datetime | None = None,
+        with_registry: Callable[[Configuration], Configuration] | None = None,
     ) -> None:
         self._load, self._kernel, self._clock, self.totals = load, kernel, clock, totals
         self.orders = orders
+        self._with_registry = with_registry
         self._config = load(orders)
         self._refused = refused
         now = self._reloaded_at = clock.now()
@@ -267,13 +272,29 @@ class Daemon:
 
     # --- changes from outside ------------------------------------------------------------------
 
-    def reload(self, accepts: Callable[[ShrinkError], bool] | None = None) -> PolicyError | None:
+    def reload(self, accepts: Accepts | None = None) -> PolicyError | None:
         """Reads the configuration anew. Refused as a whole, or taken as a whole. `accepts` is asked
         whether a registry that shrinks too much is meant; it may raise PolicyError.
         """
+        self._refused = self._taken(lambda: self._load(self.orders), accepts)
+        return self._refused
+
+    def reload_registry(self, accepts: Accepts | None = None) -> PolicyError | None:
+        """Reads the registry files anew, under the policy in force: what else somebody is writing
+        in the configuration is not looked at. What is refused is for whoever asked to take back.
+        """
+        read = self._with_registry
+        if read is None:
+            return self.reload(accepts)
+        return self._taken(lambda: read(self._config), accepts)
+
+    def _taken(
+        self, load: Callable[[], Configuration], accepts: Accepts | None
+    ) -> PolicyError | None:
+        """Puts a configuration in the place of the one before, or says why not."""
         self._reloaded_at = self._clock.now()
         try:
-            config = self._load(self.orders)
+            config = load()
             try:
                 limit, day = config.policy.registry.shrink_limit, self._reloaded_at.date()
                 refuse_shrinking(self._config.registry, config.registry, limit, day)
@@ -282,15 +303,13 @@ class Daemon:
                     raise
             tables = compile_registry(config, self._reloaded_at.date()).like(self._tables)
         except PolicyError as error:
-            self._refused = error
             return error
         except (MemoryError, OSError) as error:
             # Of what is not the configuration's fault the old one knows nothing, and stays.
             why = "memory ran out" if isinstance(error, MemoryError) else str(error.strerror)
             fact = f"cannot be taken in: {why}; give the daemon more of it, then: enforcer reload"
-            self._refused = PolicyError([Problem("configuration", 0, 0, "", fact)])
-            return self._refused
-        self._config, self._tables, self._refused = config, tables, None
+            return PolicyError([Problem("configuration", 0, 0, "", fact)])
+        self._config, self._tables = config, tables
         self._loaded_at = self._reloaded_at
         self._day, self._tomorrow = self._reloaded_at.date(), None
         return None

@@ -24,6 +24,7 @@ from enforcer.daemon import Daemon
 from enforcer.desk import NOT_UNDERSTOOD, Desk
 from enforcer.errors import PolicyError
 from enforcer.explaining import Explainer
+from enforcer.feedlooks import FeedLooks
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.loading import Loading
@@ -57,6 +58,14 @@ class Places:
     state_dir: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Reloaded:
+    """`refusal`: by what the files hold; then, or when the kernel failed, `error` says it."""
+
+    refusal: PolicyError | None
+    error: str | None
+
+
 class Service:
     """Runs `daemon` until SIGTERM or SIGINT. `metrics` is filled as things happen."""
 
@@ -85,6 +94,7 @@ class Service:
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
         self._keeper, self._loading = keeper, Loading(places.state_dir)
+        self._feeds = FeedLooks(places.config.parent)
         self._declared = False
         self._failures = 0
         self._last_said = self._told = ""
@@ -142,7 +152,9 @@ class Service:
         return outcome
 
     def _look(self) -> Snapshot:
-        return replace(self._daemon.snapshot(), last_good=self._keeper.state)
+        snapshot = self._daemon.snapshot()
+        fetched = self._feeds.now(snapshot.policy.registry.feeds)
+        return replace(snapshot, last_good=self._keeper.state, fetched=fetched)
 
     def _say(self, cause: str, outcome: Outcome, seconds: float) -> None:
         for violation in outcome.violations:
@@ -230,11 +242,29 @@ class Service:
 
     def _reload(
         self, who: str, cause: str, accepts: Acceptance | None = None, but: object = None
-    ) -> str | None:
-        """Reads the configuration anew, for `who` asked at the socket; why it was refused."""
+    ) -> Reloaded:
+        """Reads the configuration anew, for `who` asked at the socket."""
+        return self._reloaded(self._daemon.reload, who, cause, accepts, but)
+
+    def _reload_registry(self, who: str, cause: str, accepts: Acceptance | None) -> Reloaded:
+        """The registry files alone."""
+        done = self._reloaded(self._daemon.reload_registry, who, cause, accepts)
+        if done.refusal is None and isinstance(self._daemon.refused, RegistryError | ShrinkError):
+            # What was refused before was the registry: that may be mended by now.
+            self._reload(who, cause)
+        return done
+
+    def _reloaded(
+        self,
+        load: Callable[[Acceptance | None], PolicyError | None],
+        who: str,
+        cause: str,
+        accepts: Acceptance | None,
+        but: object = None,
+    ) -> Reloaded:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
         with self._loading:
-            error = self._daemon.reload(accepts)
+            error = load(accepts)
             if error is not None:
                 first = first_told(error)
                 log.error("reload_refused", cause=cause, errors=error.count, first=first, by=who)
@@ -249,8 +279,8 @@ class Service:
             log.info("reloaded", cause=cause, windows=windows, by=who)
         self._tell_status("READY=1")
         if error is not None:
-            return str(error)
-        return str(outcome.error) if outcome.error else None
+            return Reloaded(error, str(error))
+        return Reloaded(None, str(outcome.error) if outcome.error else None)
 
     def _tell_status(self, *more: str) -> None:
         """The line of `systemctl status`, when it changes or there is `more` to tell."""
@@ -267,11 +297,13 @@ class Service:
         if verb == "status" and self._snapshot is not None:
             return status_view(self._look(), __version__, self._recorder.state)
         if verb == "reload":
-            return self._reload_asked(request.get("accept_shrink"), who)
+            return self._reload_asked(request, who)
         if verb == "compare":
             return self._compare(request)
-        if verb == "declared" and (refused := self._reload(who, verb, but=request.get("id"))):
-            return {"error": refused}
+        if verb == "declared":
+            loaded = self._reload(who, verb, but=request.get("id"))
+            if loaded.error:
+                return {"error": loaded.error}
         answer = self._desk.serve(request, who)
         if answer is None:
             self._refused("unknown", who, request, NOT_UNDERSTOOD)
@@ -285,17 +317,28 @@ class Service:
         armed = list(outcome.armed)
         return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
 
-    def _reload_asked(self, token: object, who: str) -> Answer:
-        """`refused`: by what the files hold; else an error is the kernel's."""
+    def _reload_asked(self, request: dict[str, Any], who: str) -> Answer:
+        """`refused`: by what the files hold, told shortly as `first` and, where they lack too many
+        registrations, with the token that accepts it; else an error is the kernel's. With the
+        path of the configuration as `registry` only the registry files are read.
+        """
+        token, config = request.get("accept_shrink"), request.get("registry")
         accepts = None
+        if config is not None and config != str(self._places.config):
+            return {"error": f"the daemon reads {self._places.config}", "elsewhere": True}
         if isinstance(token, str):
             accepts = Acceptance(token, who, self._clock.now, self._chronicle.put)
         log.info("reload_asked", by=who, accept_shrink=token or "none")
-        error = self._reload(who, "reload", accepts)
-        refused = self._daemon.refused
-        if accepts and isinstance(refused, ShrinkError):
+        load = self._reload if config is None else self._reload_registry
+        done = load(who, "reload" if config is None else "feed", accepts)
+        error, refusal = done.error, done.refusal
+        if accepts and isinstance(refusal, ShrinkError):
             error = f"the files hold another update than {token} by now:\n{error}"
-        return {"error": error, "refused": refused is not None}
+        answer: Answer = {"error": error, "refused": refusal is not None}
+        if refusal is not None:
+            answer["first"] = first_told(refusal)
+            answer["shrink"] = refusal.token if isinstance(refusal, ShrinkError) else None
+        return answer
 
     def _refused(self, verb: str, who: str, request: dict[str, Any], error: str) -> None:
         log.warning("refused", verb=verb, by=who, error=error)

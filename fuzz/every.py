@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fuzz import captured, control, fleet, http, netlink, registries, stored, targets
+from fuzz import captured, control, feeding, fleet, http, netlink, registries, stored, targets
 from fuzz.targets import Target
 
 TARGETS: dict[str, Target] = {
@@ -12,6 +12,7 @@ TARGETS: dict[str, Target] = {
     "control": control.control,
     "orders": control.orders,
     "http": http.http,
+    "feed": feeding.feed,
     "last-good": stored.last_good,
     "audit": stored.audit,
     "capture": captured.capture,

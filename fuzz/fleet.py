@@ -22,7 +22,7 @@ from enforcer.fleet.revision import MOST_NUMBER, ManifestError, parse
 from enforcer.fleet.settings import read_settings
 from enforcer.fleet.store import RefusedError, Signed
 from enforcer.fleet.troubles import EtcdError, refusal
-from enforcer.sources.minisign import PublicKey
+from enforcer.policy.keys import PublicKey
 from fuzz.targets import CUT, told
 
 KEY = PublicKey.parse("RWTzul0W4tgRVsofiV9nyRZqFJaJw/kCRNL7HrCwTZddh7R7hgI775PL")

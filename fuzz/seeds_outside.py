@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from enforcer.feeds.state import Accepted, State, written
 from enforcer.observe.audit import FILE, AuditLog, Event, record
 from enforcer.observe.audit_files import HEAD, files
 from enforcer.sources import lastgood
@@ -132,6 +133,19 @@ def signature() -> Iterator[bytes]:
     yield f"untrusted comment: minisign public key\n{EXAMPLE.key}\n".encode()
 
 
+def feed() -> Iterator[bytes]:
+    """State files, headers and bodies of feeds."""
+    rows = ROWS.format("call-centre").encode()
+    accepted = Accepted("a" * 64, "b" * 64, "https://a.example/r", "c" * 64, 1, _AT, 42, '"v1"')
+    state = written(State(accepted, _AT, _AT, "failed", "no", {"accepted": 1, "failed": 2}))
+    head = b'ETag: "v2"\nLast-Modified: Tue, 01 Dec 2026 08:00:00 GMT\nRetry-After: 120'
+    yield state + CUT + head + CUT + rows
+    gzipped = gzip.compress(rows, mtime=0)
+    yield written(State()) + CUT + b"Content-Encoding: gzip" + CUT + gzipped + gzipped
+    yield CUT + b"Location: /new.csv?x=1" + CUT + gzipped
+    yield CUT + b"Location: https://b.example:444/r" + CUT + b"198.51.100.0/24\n"
+
+
 def last_good() -> Iterator[bytes]:
     """Files as the daemon writes them, without their first line."""
     with tempfile.TemporaryDirectory() as name:
@@ -176,6 +190,7 @@ SEEDS: dict[str, Callable[[], Iterator[bytes]]] = {
     "forms": forms,
     "signature": signature,
     "http": http,
+    "feed": feed,
     "last-good": last_good,
     "audit": audit,
     "capture": capture,

@@ -17,6 +17,7 @@ from enforcer.errors import PolicyError
 from enforcer.lookup.classes import classify_nodes
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tree import RadixTree
+from enforcer.policy.keys import PublicKey
 from enforcer.policy.load import no_calendars
 from enforcer.policy.model import Policy
 from enforcer.policy.recurrence import check_rrule, last_wall, parse_rule, walls
@@ -29,7 +30,7 @@ from enforcer.ruleset.promises import check
 from enforcer.schedule.load import load
 from enforcer.schedule.timeline import active, coming
 from enforcer.sources.files import ZONES
-from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
+from enforcer.sources.minisign import SignatureError, serial_of, verify
 
 Target = Callable[[bytes], None]
 

@@ -24,7 +24,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "registries": {"policy", "lookup"},
     "routers": {"policy", "lookup"},
     **{room: {*PURE, "disk"} for room in OUTER},
-    # A process of its own beside the daemon, which it only asks.
+    # Processes of their own beside the daemon, which they only ask.
+    "feeds": {*PURE, "disk", "sources", "control", "log", "__init__"},
     "fleet": {*PURE, "disk", "sources", "control", "log", "__init__"},
 }
 # Facts of the world that every room may import: errors are values.
@@ -63,6 +64,8 @@ TESTED_BY: dict[str, str] = {
     "fleet.etcd": "kernel/test_fleet.py",
     "fleet.follower": "kernel/test_fleet.py",
     "fleet.store": "kernel/test_fleet.py",
+    "cli.fetch": "kernel/test_feeds.py",
+    "feeds.deadline": "feeds/test_transfer.py",
     "clockd": "daemon/test_synchronised.py",
     "cli.close": "cli/test_cli_declare.py",
     "cli.completion": "kernel/test_shells.py",
@@ -119,7 +122,9 @@ TESTED_BY: dict[str, str] = {
     "observe.snapshot": "observe/test_views.py",
     "policy.documents": "policy/test_load.py",
     "policy.estates": "ruleset/test_promises.py",
+    "policy.fields": "policy/test_bad_config.py",
     "policy.forms": "policy/test_bad_config.py",
+    "policy.keys": "sources/test_minisign.py",
     "policy.limits": "ruleset/test_promises.py",
     "policy.model": "policy/test_load.py",
     "policy.places": "policy/test_bad_config.py",
@@ -135,6 +140,7 @@ TESTED_BY: dict[str, str] = {
     "policy.words": "policy/test_bad_config.py",
     "policy.yamlevents": "policy/test_yamltext.py",
     "policy.zones": "policy/test_bad_config.py",
+    "sources.causes": "fleet/test_troubles.py",
     "registries.delegated": "registries/test_reading.py",
     "registries.findings": "registries/test_lint.py",
     "registries.gathering": "registries/test_reading.py",

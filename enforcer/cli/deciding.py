@@ -34,7 +34,7 @@ class UnreachableError(Exception):
 NO_DAEMON = "no daemon runs; it acts by this when it does"
 
 
-def ask_daemon(verb: str, **arguments: object) -> Answer | None:
+def ask_daemon(verb: str, **arguments: Any) -> Answer | None:
     """The daemon's answer; None when there is none. Raises UnreachableError when there may be one:
     what is written behind its back, it would undo.
     """

@@ -36,6 +36,7 @@ VERBS = {
     "close": "end an armed window early, or cancel its next occurrence",
     "reload": "have the daemon read its files anew, and say what it made of them",
     "disarm": "end every armed window at once, with or without the daemon",
+    "fetch": "get registrations from the feeds of the configuration, once or for ever",
     "registry": "read, check, compare and write registry files of other forms",
     "export": "write the registered set in the language of a router",
     "report": "tell the public what was done in a period, and to how much traffic",

@@ -64,7 +64,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.observe.totals import Totals
     from enforcer.recorder import Recorder, refusal
     from enforcer.service import ITSELF, Places, Service, first_told
-    from enforcer.sources.load import load_configuration
+    from enforcer.sources.load import load_configuration, with_registry
     from enforcer.standing import read_or_none_new
     from enforcer.starting import DEADLY, choose, kept_before
     from enforcer.watch import HushedKernel
@@ -115,6 +115,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         orders,
         refused=start.refused,
         accepted_at=start.accepted_at,
+        with_registry=lambda before: with_registry(config, before),
     )
     policy = daemon.config.policy
     before = kernel.read()

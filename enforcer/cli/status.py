@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -136,6 +137,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
         rows.append(("state", paint(s["last_good"]["problem"], "red")))
     if s.get("audit", {}).get("problem"):
         rows.append(("record", paint(s["audit"]["problem"], "red")))
+    rows += [("feed", line) for line in _feeds(s, now, paint)]
     clock = "synchronised" if s["clock"]["synchronised"] else paint("not synchronised", "yellow")
     rows += [
         ("clock", clock),
@@ -164,6 +166,17 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
         head, *body = table(shown, ("window", "state", "opens", "closes", "measures"))
         lines += ["", paint(head, "bold"), *body]
     return lines
+
+
+def _feeds(s: dict[str, Any], now: datetime, paint: Painter) -> Iterator[str]:
+    """A line for each feed: how old what is in force may be at most, and what is wrong."""
+    for feed in s.get("feeds", ()):
+        checked = feed["checked_at"]
+        line = f"{feed['feed']}: newest as of {_ago(checked, now)}" if checked else feed["feed"]
+        if feed["serial"] is not None:
+            line += f", serial {feed['serial']}"
+        problem = feed["problem"]
+        yield f"{line}\n{paint(problem, 'yellow')}" if problem else line
 
 
 def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:

@@ -18,11 +18,11 @@ from enforcer.errors import PolicyError
 from enforcer.fleet.reports import Report
 from enforcer.fleet.revision import ManifestError, Revision, parse
 from enforcer.fleet.store import OvertakenError, RefusedError, Signed, Store
+from enforcer.policy.keys import PublicKey
 from enforcer.policy.registry import Registry
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
 from enforcer.sources.files import WINDOWS_FOLDER, Documents
 from enforcer.sources.load import parse_all
-from enforcer.sources.minisign import PublicKey
 
 Sign = Callable[[str, str], str]
 # Numbers that nobody has proven count up to so far above the newest revision that somebody signed:

@@ -17,19 +17,12 @@ from pydantic import Field, PlainValidator, WithJsonSchema
 from enforcer.errors import PolicyError, Problem
 from enforcer.fleet.revision import NAME
 from enforcer.policy import values
-from enforcer.policy.documents import (
-    GatewaySection,
-    Identifier,
-    LinkSection,
-    MetricsSection,
-    Name,
-    Section,
-    Sentence,
-)
+from enforcer.policy.documents import GatewaySection, LinkSection, MetricsSection
+from enforcer.policy.fields import Identifier, Key, Name, Section, Sentence
+from enforcer.policy.keys import PublicKey
 from enforcer.policy.places import Document
 from enforcer.policy.shape import check
 from enforcer.policy.yamltext import read_yaml
-from enforcer.sources.minisign import PublicKey
 
 TRACKS = ("stable", "canary")
 
@@ -48,10 +41,6 @@ def _endpoint(value: Any) -> str:
     return f"{parts.scheme}://{parts.netloc}" if port else f"{parts.scheme}://{parts.netloc}:2379"
 
 
-def _key(value: Any) -> PublicKey:
-    return PublicKey.parse(values.text_of(value, "a public key of minisign"))
-
-
 def _fleet_name(value: Any) -> str:
     text = values.text_of(value, "a name, like national")
     if not NAME.fullmatch(text):
@@ -60,7 +49,6 @@ def _fleet_name(value: Any) -> str:
 
 
 Endpoint = Annotated[str, PlainValidator(_endpoint), WithJsonSchema({"type": "string"})]
-Key = Annotated[PublicKey, PlainValidator(_key), WithJsonSchema({"type": "string"})]
 FleetName = Annotated[str, PlainValidator(_fleet_name), WithJsonSchema({"type": "string"})]
 
 

@@ -25,7 +25,8 @@ from enforcer.fleet.etcd import Client, Delete, Put, Unchanged
 from enforcer.fleet.reports import GATEWAY, Report, read_report
 from enforcer.fleet.revision import MOST_NUMBER, ManifestError, Revision, parse
 from enforcer.fleet.settings import TRACKS
-from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
+from enforcer.policy.keys import PublicKey
+from enforcer.sources.minisign import SignatureError, serial_of, verify
 
 # Revisions whose chunks are kept, for `rollback` and for gateways that were away.
 KEPT_REVISIONS = 20

@@ -9,7 +9,7 @@ import json
 import ssl
 from dataclasses import dataclass
 
-import urllib3
+from enforcer.sources.causes import cause_of, system_said, timed_out
 
 # The code of gRPC that grpc-gateway hands on: the token is missing, wrong or too old.
 UNAUTHENTICATED = 16
@@ -60,13 +60,7 @@ def refusal(endpoint: str, status: int, body: bytes) -> Refusal:
 
 
 def unreachable(endpoint: str, error: Exception) -> str:
-    cause: BaseException = error
-    # urllib3 wraps: the reason of a request that failed, the SSL error as an argument.
-    while True:
-        within = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
-        if isinstance(cause, OSError) or not isinstance(within, Exception):
-            break
-        cause = within
+    cause = cause_of(error)
     text = str(cause)
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = cause.verify_message
@@ -76,10 +70,7 @@ def unreachable(endpoint: str, error: Exception) -> str:
     if isinstance(cause, ssl.SSLError):
         said = getattr(cause, "reason", None) or text
         return f"{endpoint} does not speak TLS with us ({said}); check section tls"
-    # A refused connection counts as one that timed out with urllib3: look inside first.
-    inside = cause.__cause__ if isinstance(cause, urllib3.exceptions.NewConnectionError) else cause
-    if isinstance(inside, OSError) and inside.strerror:
-        text = inside.strerror
-    elif isinstance(cause, urllib3.exceptions.TimeoutError | TimeoutError):
+    if timed_out(cause):
         return f"{endpoint} does not answer in time; look whether etcd runs and can be reached"
-    return f"{endpoint} cannot be reached ({text}); look whether etcd runs and can be reached"
+    said = system_said(cause) or text
+    return f"{endpoint} cannot be reached ({said}); look whether etcd runs and can be reached"

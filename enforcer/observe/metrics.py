@@ -156,9 +156,27 @@ def _configuration(s: Snapshot) -> Iterator[Metric]:
     )
     yield _gauge(
         "feed_last_success_timestamp_seconds",
-        "When a source of registrations was last accepted",
-        [((feed,), at.timestamp()) for feed, at in s.feeds],
+        "When a source of registrations was last accepted, or a feed last known to be the newest",
+        [((feed,), at.timestamp() if at else 0) for feed, at in s.feeds],
         ("feed",),
+    )
+    yield _gauge(
+        "feed_interval_seconds",
+        "How often a feed is to be fetched",
+        [((look.name,), look.every_s) for look in s.fetched],
+        ("feed",),
+    )
+    yield _gauge(
+        "feed_last_fetch_success",
+        "1 when the last attempt at a feed brought the newest",
+        [((look.name,), int(look.problem is None)) for look in s.fetched],
+        ("feed",),
+    )
+    yield _counter(
+        "feed_fetches",
+        "Attempts at a feed: accepted, unchanged, refused, failed",
+        [((look.name, result), count) for look in s.fetched for result, count in look.counts],
+        ("feed", "result"),
     )
 
 

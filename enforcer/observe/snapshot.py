@@ -40,6 +40,26 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedLook:
+    """What is known of a feed: `checked_at` is when it was last made sure that what is in force is
+    the newest, None when never; `problem` what was wrong with the last attempt. `counts` are of
+    attempts by result.
+    """
+
+    name: str
+    file: str
+    every_s: int
+    checked_at: datetime | None = None
+    tried_at: datetime | None = None
+    accepted_at: datetime | None = None
+    rows: int | None = None
+    serial: int | None = None
+    url: str | None = None
+    problem: str | None = None
+    counts: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
@@ -70,11 +90,20 @@ class Snapshot:
     tables: Tables | None = None
     stepped_at: datetime | None = None
     ends: tuple[tuple[str, datetime], ...] = ()
+    fetched: tuple[FeedLook, ...] = ()
 
     @property
-    def feeds(self) -> tuple[tuple[str, datetime], ...]:
-        """Each source of registrations, and when it was last accepted."""
-        return tuple((file, self.loaded_at) for file in self.policy.registry.files)
+    def feeds(self) -> tuple[tuple[str, datetime | None], ...]:
+        """Each source of registrations by its label, and when it was last known to be the newest:
+        a file, when it was accepted; a feed, when that was last made sure of, None for never.
+        """
+        fetched = {look.file: look for look in self.fetched}
+        return tuple(
+            (fetched[file].name, fetched[file].checked_at)
+            if file in fetched
+            else (file, self.loaded_at)
+            for file in self.policy.registry.files
+        )
 
 
 @dataclass(frozen=True, slots=True)

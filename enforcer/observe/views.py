@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, tzinfo
 from typing import Any
 
-from enforcer.observe.snapshot import Occurrence, RecordState, Snapshot
+from enforcer.observe.snapshot import FeedLook, Occurrence, RecordState, Snapshot
 from enforcer.policy.prefix import FAMILIES
 
 
@@ -68,8 +68,26 @@ def status_view(s: Snapshot, version: str, record: RecordState | None = None) ->
             "accepted_at": utc_text(s.last_good.at) if s.last_good.at else None,
             "problem": s.last_good.problem,
         },
+        "feeds": [feed_view(look) for look in s.fetched],
         "missing_devices": list(s.missing_devices),
         **({"audit": record_view(record)} if record else {}),
+    }
+
+
+def feed_view(look: FeedLook) -> dict[str, Any]:
+    """`checked_at`: when it was last made sure that what is in force is the newest."""
+    instants = {
+        "checked_at": look.checked_at,
+        "accepted_at": look.accepted_at,
+        "tried_at": look.tried_at,
+    }
+    return {
+        "feed": look.name,
+        **{key: utc_text(at) if at else None for key, at in instants.items()},
+        "rows": look.rows,
+        "serial": look.serial,
+        "url": look.url,
+        "problem": look.problem,
     }
 
 

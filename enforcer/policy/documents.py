@@ -1,6 +1,6 @@
 """The shape of the files: pydantic models of `enforcer.yaml` and of a window.
 
-Each field takes what YAML gave (`values` and `times` parse it) and holds a value. What concerns
+Each field (`fields`) takes what YAML gave and holds a value. What concerns
 several fields, files or windows is not here: `sections`, `windows` and `together` look at that.
 Descriptions serve three readers: the JSON schema, the message for a missing key, and you.
 """
@@ -8,90 +8,35 @@ Descriptions serve three readers: the JSON schema, the message for a missing key
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    TypeAdapter,
-    WithJsonSchema,
+from pydantic import Field, TypeAdapter, model_validator
+
+from enforcer.policy.feed_sections import FeedSection
+from enforcer.policy.fields import (
+    Category,
+    Clock,
+    Dscp,
+    Duration,
+    Fwmark,
+    HostName,
+    Identifier,
+    Interface,
+    Lease,
+    ListenText,
+    Month,
+    Name,
+    Percent,
+    PrefixText,
+    Rate,
+    Section,
+    Sentence,
+    ServiceText,
+    Size,
+    Time,
+    TimeOrDay,
+    WindowId,
 )
-
-from enforcer.policy import times, values
-from enforcer.policy.prefix import Prefix, Service, parse_prefix, parse_service
-
-
-class Section(BaseModel):
-    """A mapping of known keys."""
-
-    model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, arbitrary_types_allowed=True, defer_build=True
-    )
-
-
-def _text(pattern: str, *examples: str) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "examples": list(examples)})
-
-
-def _prefix(value: Any) -> Prefix:
-    return parse_prefix(values.text_of(value, "a prefix in quotes, like 192.0.2.0/24"))
-
-
-def _service(value: Any) -> Service:
-    return parse_service(values.text_of(value, "a service, like udp/51820 or esp"))
-
-
-_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-_TIME_PATTERN = r"^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?(Z|[+-]\d\d:\d\d)?$"
-_PERCENT_PATTERN = r"^\d{1,3}(\.\d+)? ?%$"
-
-Sentence = Annotated[str, PlainValidator(values.sentence), WithJsonSchema({"type": "string"})]
-Name = Annotated[str, PlainValidator(values.name), _text("^[a-z][a-z0-9-]{0,31}$", "core")]
-Identifier = Annotated[str, PlainValidator(values.identifier), _text(_ID_PATTERN, "edge-1")]
-WindowId = Annotated[
-    str, PlainValidator(values.window_id), _text(_ID_PATTERN.replace(".", ""), "ddos-2026-12-01")
-]
-Category = Annotated[
-    str, PlainValidator(values.category), _text("^[a-z][a-z0-9-]{0,31}$", "freelancer")
-]
-Interface = Annotated[str, PlainValidator(values.interface), _text('^[^\\s/:"*]{1,15}$', "wan0")]
-PrefixText = Annotated[Prefix, PlainValidator(_prefix), _text("/[0-9]+$", "203.0.113.0/28")]
-ServiceText = Annotated[Service, PlainValidator(_service), _text("^[a-z]+", "udp/51820", "esp")]
-Duration = Annotated[timedelta, PlainValidator(times.duration), _text("^([0-9]+[dhms])+$", "4h")]
-Lease = Annotated[timedelta, PlainValidator(times.lease), _text("^([0-9]+[dhms])+$", "10m")]
-Percent = Annotated[float, PlainValidator(values.percent), _text(_PERCENT_PATTERN, "40%")]
-Rate = Annotated[int, PlainValidator(values.rate_bps), _text("^[0-9.]+ ?[kmgt]?bit$", "1gbit")]
-Size = Annotated[int, PlainValidator(values.size_bytes), _text("^[0-9.]+ ?[KMG]i?B$", "256MB")]
-ListenText = Annotated[
-    values.Listen, PlainValidator(values.listen), _text(":[0-9]+$", "127.0.0.1:9435")
-]
-HostName = Annotated[
-    str, PlainValidator(values.host_name), _text("^[A-Za-z0-9.-]{1,253}$", "gw1.isp.example")
-]
-Fwmark = Annotated[
-    int,
-    PlainValidator(values.fwmark),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": 0xFFFFFFFF}),
-]
-Dscp = Annotated[
-    int,
-    PlainValidator(values.dscp),
-    WithJsonSchema({"enum": [*sorted(values.DSCP), *range(64)]}),
-]
-Time = Annotated[
-    times.Stamp, PlainValidator(times.stamp), _text(_TIME_PATTERN, "2026-12-01T08:00:00")
-]
-TimeOrDay = Annotated[
-    times.Stamp, PlainValidator(times.stamp_or_day), WithJsonSchema({"type": "string"})
-]
-Clock = Annotated[int, PlainValidator(times.clock_minute), _text("^[0-9]{2}:[0-9]{2}$", "06:00")]
-Month = Annotated[
-    int,
-    PlainValidator(times.hijri_month),
-    WithJsonSchema({"enum": [*times.MONTHS, *range(1, 13)]}),
-]
 
 
 class GatewaySection(Section):
@@ -112,7 +57,18 @@ class GatewaySection(Section):
 
 
 class RegistrySource(Section):
-    file: Sentence = Field(description="a CSV file or a list of prefixes, beside this file")
+    file: Sentence | None = Field(
+        None, description="a CSV file or a list of prefixes, beside this file"
+    )
+    feed: FeedSection | None = Field(
+        None, description="where `enforcer fetch` gets it from; without file it is kept in its own"
+    )
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if self.file is None and self.feed is None:
+            raise ValueError("names neither file nor feed; write one of them")
+        return self
 
 
 class RegistrySection(Section):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
+from enforcer.policy.feed import Feed
 from enforcer.policy.prefix import Prefix, Service
 
 OnStop = Literal["keep", "release"]
@@ -186,11 +187,18 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class RegistrySpec:
-    """Where registrations come from. `files` are names relative to the configuration file."""
+    """Where registrations come from. `files` are names relative to the configuration file; those of
+    `feeds`, which `enforcer fetch` keeps, are among them.
+    """
 
     files: tuple[str, ...] = ()
     shrink_limit: float = 0.2
     kernel_memory_bytes: int = 256 * 1024 * 1024
+    feeds: tuple[Feed, ...] = ()
+
+    def feed(self, file: str) -> Feed | None:
+        """The feed that is kept in a file."""
+        return next((feed for feed in self.feeds if feed.file == file), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from enforcer.errors import Problem
 from enforcer.policy import limits
 from enforcer.policy.documents import EstateSection, MainSection, MetricsSection
 from enforcer.policy.estates import ipv4_addresses, ipv6_slash_64s
+from enforcer.policy.feed_sections import feed_of, file_of, wrong_with
 from enforcer.policy.model import Estate, Gateway, Link, Metrics, Policy, RegistrySpec, Tls
 from enforcer.policy.places import Document, Path
 from enforcer.policy.prefix import PROTOCOL_NAMES, Family, Prefix, Service, parse_prefix
@@ -68,9 +69,10 @@ def _policy(main: MainSection) -> Policy:
         ),
         categories=tuple(main.categories),
         registry=RegistrySpec(
-            tuple(source.file for source in registry.sources),
+            tuple(file_of(s.file, s.feed) for s in registry.sources),
             registry.shrink_limit,
             registry.kernel_memory,
+            tuple(feed_of(s.file, s.feed) for s in registry.sources if s.feed),
         ),
         lifelines=tuple(main.lifelines),
         # By name, so that the order of a mapping's entries changes nothing.
@@ -116,8 +118,20 @@ def _categories(document: Document, main: MainSection, problems: list[Problem]) 
 
 
 def _sources(document: Document, main: MainSection, problems: list[Problem]) -> None:
-    files = [source.file for source in main.registry.sources]
-    _twice(document, ("registry", "sources"), files, problems)
+    at: Path = ("registry", "sources")
+    files = [file_of(source.file, source.feed) for source in main.registry.sources]
+    before = len(problems)
+    _twice(document, at, files, problems)
+    names = [
+        s.feed.name if s.feed else f for s, f in zip(main.registry.sources, files, strict=True)
+    ]
+    if len(problems) == before:
+        # Labels of metrics.
+        _twice(document, at, names, problems)
+    for index, source in enumerate(main.registry.sources):
+        if source.feed is not None:
+            here = (*at, index, "feed")
+            problems += wrong_with(document, here, source.feed, main.categories)
 
 
 # A lifeline wider than this is no server of anybody's.

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError, create_model
 from pydantic_core import ErrorDetails
 
 from enforcer.errors import Problem
-from enforcer.policy.documents import Section
+from enforcer.policy.fields import Section
 from enforcer.policy.places import Document, Path
 from enforcer.policy.values import kind_of
 from enforcer.policy.words import nearest, pick, shown

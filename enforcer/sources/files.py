@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from enforcer.errors import PolicyError, Problem
-from enforcer.policy.model import Policy
+from enforcer.policy.model import Policy, RegistrySpec
 from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones
 from enforcer.schedule.horizon import NO_ORDERS
@@ -125,6 +125,19 @@ class Reader:
     def calendar(self, name: str) -> bytes:
         return self.one(name, CALENDAR_BYTES)
 
+    def registries(self, spec: RegistrySpec) -> dict[str, bytes]:
+        """The registry files, by name. Raises RegistryError when one cannot be read."""
+        files = self.every(spec.files, REGISTRY_BYTES)
+        never = {
+            feed.file: f"was never fetched; run: enforcer fetch --once {feed.name}"
+            for feed in spec.feeds
+            if feed.file not in files and not os.path.lexists(self.folder / feed.file)
+        }
+        if self.problems:
+            told = (replace(p, message=never.get(p.file, p.message)) for p in self.problems)
+            raise RegistryError(sorted(told))
+        return files
+
     def done(self) -> None:
         """Raises PolicyError when anything was wrong."""
         if self.problems:
@@ -209,7 +222,5 @@ def read_texts(
         return calendars.setdefault(name, reader.calendar(name))
 
     policy = load({**files, **more}, main, ZONES, read_calendar, now, orders, past)
-    registries = reader.every(policy.registry.files, REGISTRY_BYTES)
-    if reader.problems:
-        raise RegistryError(sorted(reader.problems))
+    registries = reader.registries(policy.registry)
     return policy, Texts(Documents(main, files, calendars), registries)

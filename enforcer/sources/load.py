@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from enforcer.policy.registry_pieces import FilePieces
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.orders import Orders
 from enforcer.schedule.past import PastGuards
-from enforcer.sources.files import Documents, RegistryError, read_texts
+from enforcer.sources.files import Documents, Reader, RegistryError, read_texts
 from enforcer.sources.side_by_side import side_by_side
 
 
@@ -46,6 +46,16 @@ def load_configuration(
     policy, texts = read_texts(config, now, orders, guarded=True, past=past)
     registry, pieces = parse_all(texts.registries, policy, before)
     return Configuration(policy, registry, texts.documents, pieces)
+
+
+def with_registry(config: Path, before: Configuration) -> Configuration:
+    """`before`, which was read from `config`, with its registry files as they are now. Raises
+    RegistryError.
+    """
+    policy = before.policy
+    files = Reader(config.parent, guarded=True).registries(policy.registry)
+    registry, pieces = parse_all(files, policy, before)
+    return replace(before, registry=registry, pieces=pieces)
 
 
 def parse_all(

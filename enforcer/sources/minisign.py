@@ -9,44 +9,20 @@ The serial stands in the trusted comment as a word `serial:N`, which the signatu
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import re
-from dataclasses import dataclass
+
+from enforcer.policy.keys import PublicKey, decoded
 
 # A comment may be long; a signature file is not.
 MOST_CHARACTERS = 8192
 _TRUSTED = "trusted comment: "
 _SERIAL = re.compile(r"(?<!\S)serial:(\d{1,18})(?!\S)", re.ASCII)
-_KEY_BYTES, _SIGNATURE_BYTES, _GLOBAL_BYTES = 42, 74, 64
+_SIGNATURE_BYTES, _GLOBAL_BYTES = 74, 64
 
 
 class SignatureError(ValueError):
     """The bytes are not vouched for; the text says why, as `fact; remedy`."""
-
-
-@dataclass(frozen=True, slots=True)
-class PublicKey:
-    """`number` is the 8 bytes that a signature names its key by, `key` the Ed25519 key itself."""
-
-    number: bytes
-    key: bytes
-
-    @classmethod
-    def parse(cls, text: str) -> PublicKey:
-        """The base64 line of a `.pub` file, or the whole file. Raises ValueError."""
-        lines = [line for line in text.strip().splitlines() if line.strip()]
-        raw = _decoded(lines[-1]) if lines else b""
-        if len(raw) != _KEY_BYTES or raw[:2] != b"Ed":
-            raise ValueError(
-                "is not a public key of minisign; give the second line of the .pub file, which "
-                "begins with RW"
-            )
-        return cls(raw[2:10], raw[10:])
-
-    def __str__(self) -> str:
-        return base64.b64encode(b"Ed" + self.number + self.key).decode()
 
 
 def verify(keys: tuple[PublicKey, ...], data: bytes, signature: str) -> str:
@@ -96,7 +72,7 @@ def _parts(signature: str) -> tuple[bytes, bytes, bytes, str, bytes]:
     lines = signature[:MOST_CHARACTERS].splitlines()
     if len(lines) < 4 or not lines[2].startswith(_TRUSTED) or len(signature) > MOST_CHARACTERS:
         raise _no_signature()
-    raw, whole = _decoded(lines[1]), _decoded(lines[3])
+    raw, whole = decoded(lines[1]), decoded(lines[3])
     if len(raw) != _SIGNATURE_BYTES or raw[:2] not in (b"Ed", b"ED") or len(whole) != _GLOBAL_BYTES:
         raise _no_signature()
     return raw[:2], raw[2:10], raw[10:], lines[2].removeprefix(_TRUSTED), whole
@@ -104,10 +80,3 @@ def _parts(signature: str) -> tuple[bytes, bytes, bytes, str, bytes]:
 
 def _no_signature() -> SignatureError:
     return SignatureError("has no signature of minisign beside it; sign it with: minisign -Sm FILE")
-
-
-def _decoded(line: str) -> bytes:
-    try:
-        return base64.b64decode(line.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        return b""

@@ -31,6 +31,7 @@ ARGUMENTS = {
     "disarm": "",
     "audit": "verify",
     "report": "",
+    "fetch": "--once",
     "registry": "lint",
     "export": "bird",
     "doctor": "--no-trial",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from argparse import Namespace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -14,6 +15,7 @@ from enforcer.errors import KernelError
 from enforcer.held import Held
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
+from enforcer.observe.snapshot import FeedLook
 from enforcer.observe.views import status_view
 from enforcer.ruleset.transaction import ChainState, KernelState
 from enforcer.ruleset.vocabulary import Hook, Shaper
@@ -58,6 +60,23 @@ def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None
     assert found[4] == "reload    refused; what was loaded before stays in force:"
     assert found[5].startswith("          enforcer.yaml:2:")
     assert "drift     repaired 1 time" in found
+
+
+def test_feeds_are_told_with_what_is_wrong(place: Place, kernel: FakeKernel) -> None:
+    daemon = place.daemon(kernel)
+    daemon.step()
+    fetched = (
+        FeedLook("registrar", "r.csv", 900, place.now - timedelta(hours=3), serial=42),
+        FeedLook("other", "o.csv", 900, problem="never fetched"),
+    )
+    view = status_view(replace(daemon.snapshot(), fetched=fetched), "9.9")
+    found = [line for line in text(view, place.now, PLAIN) if line.startswith(("feed", "     "))]
+    at = f"{place.now - timedelta(hours=3):%Y-%m-%d %H:%M:%S}Z"
+    assert found == [
+        f"feed      registrar: newest as of {at}, 3h ago, serial 42",
+        "feed      other",
+        "          never fetched",
+    ]
 
 
 def test_without_a_daemon_the_kernel_is_asked(place: Place, kernel: FakeKernel) -> None:

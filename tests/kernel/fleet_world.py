@@ -24,7 +24,7 @@ from enforcer.fleet.etcd import Client
 from enforcer.fleet.settings import Etcd
 from enforcer.fleet.store import Store
 from enforcer.kernel.namespace import in_namespace
-from enforcer.sources.minisign import PublicKey
+from enforcer.policy.keys import PublicKey
 from tests.cli.cli_worlds import window_text
 from tests.kernel.certificates import Authority
 from tests.kernel.conftest import made_namespace

@@ -133,6 +133,20 @@ CASES: dict[str, Case] = {
         {"feed": "a.csv"},
         "7d 0h 15m 20s",
     ),
+    "EnforcerFeedLate": Case(
+        {
+            'enforcer_feed_last_success_timestamp_seconds{feed="registrar"}': "-3500x40",
+            'enforcer_feed_interval_seconds{feed="registrar"}': "900x40",
+        },
+        {
+            'enforcer_feed_last_success_timestamp_seconds{feed="registrar"}': "-3500x10 600x30",
+            'enforcer_feed_interval_seconds{feed="registrar"}': "900x40",
+        },
+        "17m",
+        "16m",
+        {"feed": "registrar"},
+        "1h 15m 20s",
+    ),
     "EnforcerLastGoodNotKept": Case(
         {"enforcer_last_good_success": "1 0x20"},
         {"enforcer_last_good_success": "1 0x14 1x20"},

@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from enforcer import __version__
 from enforcer.errors import KernelError
 from enforcer.observe.metrics import Metrics
-from enforcer.observe.snapshot import Snapshot
+from enforcer.observe.snapshot import FeedLook, Snapshot
 from enforcer.policy.model import Gateway, Link, Once, Policy, RegistrySpec, Window
 from enforcer.ruleset.measures import CounterName
 
@@ -29,7 +29,7 @@ SNAPSHOT = Snapshot(
     policy=Policy(
         Gateway("edge-1", ("wan0",)),
         ("software-house", "freelancer"),
-        RegistrySpec(("registry.csv",)),
+        RegistrySpec(("registry.csv", "feeds/r.csv", "feeds/o.csv")),
         links=(Link("wan", "wan0", 10**9),),
         windows=(window("ddos"), window("exam")),
     ),
@@ -50,6 +50,17 @@ SNAPSHOT = Snapshot(
     drift_kinds=(("table", 2), ("rules", 0)),
     stepped_at=OPENS,
     ends=(("ddos", CLOSES),),
+    fetched=(
+        FeedLook(
+            "registrar",
+            "feeds/r.csv",
+            900,
+            OPENS,
+            counts=(("unchanged", 9), ("refused", 2)),
+            problem="has serial 41",
+        ),
+        FeedLook("other", "feeds/o.csv", 3600),
+    ),
 )
 TOTALS = {
     CounterName("guard", "ddos", "held_back", 4, "unregistered"): (7, 700),
@@ -64,6 +75,9 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_prefixes": {"family", "category"},
     "enforcer_set_elements": {"family"},
     "enforcer_feed_last_success_timestamp_seconds": {"feed"},
+    "enforcer_feed_interval_seconds": {"feed"},
+    "enforcer_feed_last_fetch_success": {"feed"},
+    "enforcer_feed_fetches_total": {"feed", "result"},
     "enforcer_registry_shrink_refused": set(),
     "enforcer_last_good_success": set(),
     "enforcer_last_good_timestamp_seconds": set(),

@@ -12,7 +12,8 @@ from enforcer.observe.page import style
 from enforcer.observe.page.sections import MOST_CATEGORIES, SILENCE_S
 from enforcer.observe.page.timeline import MOST_LISTED
 from enforcer.observe.page.words import both, length, size
-from enforcer.observe.snapshot import RecordState
+from enforcer.observe.snapshot import FeedLook, RecordState
+from enforcer.policy.model import RegistrySpec
 from enforcer.schedule.orders import Order, Orders
 from tests.observe.page_worlds import (
     DAY,
@@ -88,6 +89,20 @@ def test_the_registry_is_told_by_category_and_feeds_by_age() -> None:
         ["All", "2,001", "0"],
     ]
     assert tables(part(document, "feeds"))[1] == ["registry.csv", "2026-11-29 09:12:05Z", "2 d"]
+
+
+def test_a_feed_is_as_old_as_its_last_success_and_says_what_is_wrong() -> None:
+    seen = snapshot()
+    files = RegistrySpec(("registry.csv", "r.csv", "o.csv"))
+    fetched = (
+        FeedLook("registrar", "r.csv", 900, seen.loaded_at + timedelta(days=1)),
+        FeedLook("other", "o.csv", 900, problem="https://a.example/ <b>answers</b> 404"),
+    )
+    seen = replace(seen, policy=replace(seen.policy, registry=files), fetched=fetched)
+    document = read(html(look(seen)))
+    rows = tables(part(document, "feeds"))
+    assert rows[2:] == [["registrar", "2026-11-30 09:12:05Z", "1 d"], ["other", "never", "–"]]
+    assert "other https://a.example/ <b>answers</b> 404" in part(document, "feeds").text
 
 
 def test_everything_that_is_wrong_comes_first_and_in_full() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from enforcer.observe.snapshot import Kept, Occurrence, Snapshot
+from enforcer.observe.snapshot import FeedLook, Kept, Occurrence, Snapshot
 from enforcer.observe.views import status_view, utc_text, window_views
 from enforcer.policy.model import Activation, Gateway, Guard, Mark, Once, Policy, Window
 
@@ -56,6 +56,10 @@ def test_status() -> None:
         drift_kinds=(("table", 2), ("rules", 1), ("qdisc", 0)),
         contested=True,
         last_good=Kept(AT, "no room"),
+        fetched=(
+            FeedLook("registrar", "r.csv", 900, AT, AT, AT, 5, 42, "https://a.example/r", "late"),
+            FeedLook("other", "o.csv", 900, problem="never fetched"),
+        ),
     )
     assert status_view(snapshot, "9.9") == {
         "version": "9.9",
@@ -80,5 +84,22 @@ def test_status() -> None:
         "contested": True,
         "problem": "commit: no",
         "last_good": {"accepted_at": "2026-12-01T08:00:00Z", "problem": "no room"},
+        "feeds": [
+            {
+                "feed": "registrar",
+                "checked_at": "2026-12-01T08:00:00Z",
+                "accepted_at": "2026-12-01T08:00:00Z",
+                "tried_at": "2026-12-01T08:00:00Z",
+                "rows": 5,
+                "serial": 42,
+                "url": "https://a.example/r",
+                "problem": "late",
+            },
+            {
+                "feed": "other",
+                **dict.fromkeys(("checked_at", "accepted_at", "tried_at", "rows", "serial", "url")),
+                "problem": "never fetched",
+            },
+        ],
         "missing_devices": ["wan0"],
     }

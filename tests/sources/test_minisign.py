@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.sources.minisign import PublicKey, SignatureError, serial_of, verify
+from enforcer.policy.keys import PublicKey
+from enforcer.sources.minisign import SignatureError, serial_of, verify
 
 DATA = b"id,prefix,category,valid_from,valid_until,services\nR-1,192.0.2.0/24,mission,,,\n"
 

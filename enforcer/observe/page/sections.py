@@ -226,9 +226,10 @@ def _category(name: str, counts: dict[int, int]) -> Html:
 
 def feeds(look: Look) -> Html:
     s = look.snapshot
+    wrong = {fetched.name: fetched.problem for fetched in s.fetched if fetched.problem}
     rows = [
-        el("tr", el("th", feed, scope="row"), el("td", utc(at)),
-           el("td", length(look.now - at), class_="n"))
+        el("tr", el("th", feed, scope="row"), el("td", utc(at) if at else "never"),
+           el("td", length(look.now - at) if at else "–", class_="n"))
         for feed, at in s.feeds
     ]  # fmt: skip
     if not rows:
@@ -237,7 +238,12 @@ def feeds(look: Look) -> Html:
             el("p", "No source of registrations is configured.", class_="soft"),
             id_="feeds",
         )
-    return card("Feeds", _table(("Source", "Last accepted"), ("Age",), rows), id_="feeds")
+    told = [
+        el("p", el("span", name, class_="pill bad"), f" {problem[:MOST_PROBLEM_LETTERS]}")
+        for name, problem in wrong.items()
+    ]
+    table = _table(("Source", "Last accepted"), ("Age",), rows)
+    return card("Feeds", table, join(*told), id_="feeds")
 
 
 def health(look: Look) -> Html:

@@ -1,0 +1,1 @@
+"""Registrations by HTTP, fetched and verified by a process beside the daemon."""

@@ -1,0 +1,171 @@
+"""What is known of a feed: the body that was accepted, and how the last attempts went.
+
+A JSON file beside the body. What the server and the signature said of a body (ETag, serial…) counts
+only together with that very body: its digest stands beside them, and is compared with the file.
+This module imports nothing heavy: the daemon reads such files for metrics and `status`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+Result = Literal["accepted", "unchanged", "refused", "failed"]
+RESULTS: tuple[Result, ...] = ("accepted", "unchanged", "refused", "failed")
+MOST_BYTES = 64 * 1024
+_VERSION = 1
+_MOST_VALUE = 1024
+_DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
+
+
+class SpoiltError(ValueError):
+    """The file is not what was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`digest` is that of the file that the daemon reads, `body` of what came from `url`, both
+    BLAKE2b. `terms` names what the configuration demanded then: other demands, and it is fetched
+    anew. `serial` is None for a feed that nobody signs.
+    """
+
+    digest: str
+    body: str
+    url: str
+    terms: str
+    rows: int
+    at: datetime
+    serial: int | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`checked_at` is when it was last made sure that the body is the newest one; `tried_at` the
+    last attempt. `problem` is what was wrong with that, None when it went well.
+    """
+
+    accepted: Accepted | None = None
+    checked_at: datetime | None = None
+    tried_at: datetime | None = None
+    result: Result | None = None
+    problem: str | None = None
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def counted(self, result: Result, at: datetime, problem: str | None) -> State:
+        """After one more attempt."""
+        counts = {**self.counts, result: self.counts.get(result, 0) + 1}
+        good = result in ("accepted", "unchanged")
+        return replace(
+            self,
+            checked_at=at if good else self.checked_at,
+            tried_at=at,
+            result=result,
+            problem=problem,
+            counts=counts,
+        )
+
+
+def state_path(file: Path) -> Path:
+    """Where the state of the feed kept in `file` is."""
+    return file.with_name(f"{file.name}.state")
+
+
+def written(state: State) -> bytes:
+    value = {"version": _VERSION, **asdict(state)}
+    return json.dumps(value, default=_instant_text, indent=1).encode() + b"\n"
+
+
+def _instant_text(instant: datetime) -> str:
+    return instant.astimezone(UTC).isoformat()
+
+
+def parsed(data: bytes) -> State:
+    """Raises SpoiltError."""
+    try:
+        value = json.loads(data)
+        if not isinstance(value, dict) or value.get("version") != _VERSION:
+            raise SpoiltError("it is of another version, or of something else")
+        accepted = value["accepted"]
+        result = value["result"]
+        if result is not None and result not in RESULTS:
+            raise SpoiltError("its result is none")
+        return State(
+            _accepted(accepted) if accepted is not None else None,
+            _instant(value["checked_at"]),
+            _instant(value["tried_at"]),
+            result,
+            _text(value["problem"], 10_000),
+            {r: _number(value["counts"][r]) for r in RESULTS if r in value["counts"]},
+        )
+    except SpoiltError:
+        raise
+    except (
+        ValueError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise SpoiltError(f"it cannot be understood ({type(error).__name__})") from error
+
+
+def _accepted(value: Any) -> Accepted:
+    at = _instant(value["at"])
+    digest, body, terms = (str(value[key]) for key in ("digest", "body", "terms"))
+    if at is None or not all(_DIGEST.fullmatch(x) for x in (digest, body, terms)):
+        raise SpoiltError("its digests are none")
+    serial = value["serial"]
+    return Accepted(
+        digest,
+        body,
+        str(value["url"])[:2000],
+        terms,
+        _number(value["rows"]),
+        at,
+        None if serial is None else _number(serial),
+        _header(value["etag"]),
+        _header(value["last_modified"]),
+    )
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value < 10**18:
+        raise SpoiltError("a number in it is none")
+    return value
+
+
+def _text(value: Any, most: int) -> str | None:
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise SpoiltError("a text in it is none")
+    # What cannot be written must not be shown either.
+    return value[:most].encode("utf-8", "replace").decode()
+
+
+def sendable(value: str) -> bool:
+    """Whether a value that a server sent may stand in a header of ours."""
+    return len(value) <= _MOST_VALUE and value.isascii() and value.isprintable()
+
+
+def _header(value: Any) -> str | None:
+    text = _text(value, _MOST_VALUE)
+    if text is not None and not sendable(text):
+        raise SpoiltError("a value for a header in it is none")
+    return text
+
+
+def _instant(value: Any) -> datetime | None:
+    if value is None:
+        return None
+    instant = datetime.fromisoformat(value)
+    if instant.tzinfo is None:
+        raise SpoiltError("an instant in it has no zone")
+    return instant.astimezone(UTC)

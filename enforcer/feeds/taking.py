@@ -1,0 +1,223 @@
+"""One turn for one feed: fetched, checked, put where the daemon reads it, loaded, written down.
+
+In: settings and a way to ask the daemon. Out: `Told`, whatever happened. What is accepted is what
+the daemon has in force, or, where no daemon runs, what it will begin with. Everything else leaves
+the old body where it was: no fault of a registrar, a mirror or a disk takes a registration away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+from enforcer.control import DeniedError, HungDaemonError, NoDaemonError
+from enforcer.errors import PolicyError
+from enforcer.feeds.checking import Checked, RefusedError, terms_of
+from enforcer.feeds.clock import clock_told
+from enforcer.feeds.credentials import CredentialError, read_credentials
+from enforcer.feeds.fetching import Fetch, Found, NothingError, Pause
+from enforcer.feeds.settings import Settings
+from enforcer.feeds.shelf import BusyError, Shelf, digest_of
+from enforcer.feeds.state import Accepted, Result, SpoiltError, State, state_path
+from enforcer.feeds.transfer import Line
+from enforcer.policy.feed import Feed
+from enforcer.policy.registry import parse_registry
+from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
+
+# A million rows take the daemon some seconds, and it may be at something else.
+DAEMON_S = 120.0
+
+Ask = Callable[..., Mapping[str, Any]]
+
+
+class _FailedError(Exception):
+    """Something other than the body was in the way, as `fact; remedy`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of a turn. `state` is what is known afterwards; `notes` what else a person may
+    want to know; `details` are for a terminal alone; `wait_s`: a server asks not to come before.
+    """
+
+    feed: str
+    result: Result
+    state: State
+    problem: str | None = None
+    notes: tuple[str, ...] = ()
+    details: str = ""
+    wait_s: float = 0.0
+
+    @property
+    def good(self) -> bool:
+        return self.result in ("accepted", "unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class Taker:
+    """`ask(verb, …)` speaks to the daemon (`control.ask`), `synchronised()` tells of the clock."""
+
+    settings: Settings
+    ask: Ask
+    now: Callable[[], datetime]
+    synchronised: Callable[[], bool]
+    pause: Pause
+
+    def turn(self, feed: Feed, accept_shrink: str = "", patience_s: float = 0.0) -> Told:
+        """`accept_shrink` is the token of a body that may remove more than `shrink_limit`."""
+        shelf = Shelf(self.settings.file(feed))
+        state = State()
+        try:
+            with shelf.held(patience_s):
+                state = self._state(shelf, feed)
+                told = self._tried(feed, shelf, state, accept_shrink)
+                shelf.keep(told.state)
+                return told
+        except (BusyError, _FailedError) as error:
+            return Told(feed.name, "failed", state, str(error))
+        except OSError as error:
+            place = error.filename or shelf.file
+            fact = f"{place}: {error.strerror or error}; make room, or give the folder to this user"
+            return Told(feed.name, "failed", state, fact)
+
+    def _state(self, shelf: Shelf, feed: Feed) -> State:
+        try:
+            return shelf.state()
+        except SpoiltError as error:
+            if not feed.public_keys:
+                return State()
+            raise _FailedError(
+                f"{state_path(shelf.file)} cannot be read ({error}), so an old body could pass for "
+                "a new one; remove it when you are sure of who serves the feed"
+            ) from error
+
+    def _tried(self, feed: Feed, shelf: Shelf, state: State, accept_shrink: str) -> Told:
+        result: Result
+        details, wait_s = "", 0.0
+        notes: tuple[str, ...] = ()
+        accepted = state.accepted
+        try:
+            accepted, result, notes = self._taken(feed, shelf, state, accept_shrink)
+            problem = None
+        except NothingError as error:
+            result, problem = ("refused" if error.refused else "failed"), str(error)
+            details, wait_s = error.details, error.wait_s
+        except RefusedError as error:
+            result, problem, details = "refused", str(error), error.details
+        except (_FailedError, CredentialError) as error:
+            result, problem = "failed", str(error)
+        after = replace(state.counted(result, self.now(), problem), accepted=accepted)
+        return Told(feed.name, result, after, problem, notes, details, wait_s)
+
+    def _taken(
+        self, feed: Feed, shelf: Shelf, state: State, accept_shrink: str
+    ) -> tuple[Accepted | None, Result, tuple[str, ...]]:
+        """What is accepted now, and whether it is new. Raises NothingError, RefusedError,
+        CredentialError, _FailedError, and OSError.
+        """
+        before = state.accepted
+        on_disk = shelf.settle(before)
+        terms = terms_of(feed, self.settings.categories)
+        held = on_disk and before is not None and before.terms == terms
+        found = self._fetched(feed, state, held=held)
+        notes = tuple(f"passed over: {failure}" for failure in found.failures)
+        checked = found.checked
+        if checked is None:
+            return before, "unchanged", notes
+        if checked.kept is None and before is not None:
+            # The same bytes: what is new is what the server and the signature say of them.
+            return _renewed(before, found, checked), "unchanged", notes
+        assert checked.kept is not None, "a body that is not held comes whole"
+        notes += self._in_force(feed, shelf, checked, accept_shrink)
+        made = Accepted(
+            digest_of(checked.kept), checked.body, found.url, terms, checked.rows, self.now(),
+            checked.serial, found.known.etag, found.known.last_modified,
+        )  # fmt: skip
+        return made, "accepted", notes
+
+    def _fetched(self, feed: Feed, state: State, *, held: bool) -> Found:
+        credentials = read_credentials(feed, self.settings.config.parent)
+        line = Line(
+            feed.timeout_s,
+            credentials.context,
+            credentials.headers,
+            credentials.secret,
+            lambda: clock_told(self.now(), self.synchronised(), state.checked_at),
+        )
+        categories, before = self.settings.categories, state.accepted
+        return Fetch(feed, line, categories, before, held, self.pause).run()
+
+    def _in_force(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> tuple[str, ...]:
+        """Has the daemon load the new body. Raises RefusedError or _FailedError when it does not,
+        and then the old one is back.
+        """
+        assert checked.kept is not None, "something to load"
+        shelf.place(checked.kept)
+        try:
+            return self._loaded(feed, shelf, checked, accept)
+        except BaseException:
+            shelf.withdraw()
+            raise
+
+    def _loaded(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> tuple[str, ...]:
+        accepted = {"accept_shrink": accept} if accept else {}
+        try:
+            answer = self.ask(
+                "reload", registry=str(self.settings.config), wait_s=DAEMON_S, **accepted
+            )
+        except (HungDaemonError, DeniedError) as error:
+            raise _FailedError(f"the daemon cannot be asked to load it ({error})") from error
+        except NoDaemonError as error:
+            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                raise _FailedError(f"the daemon did not say that it loads it ({error})") from error
+            self._shrinks(feed, shelf, checked, accept)
+            return ("no daemon runs; it is read when one starts",)
+        if answer.get("elsewhere"):
+            self._shrinks(feed, shelf, checked, accept)
+            return (f"not loaded: {answer.get('error')}, and not this configuration",)
+        if answer.get("refused"):
+            said = str(answer.get("error"))
+            if answer.get("shrink"):
+                raise RefusedError(_meant(said, feed))
+            first = answer.get("first")
+            raise RefusedError(f"is refused by the daemon: {first}", details=said)
+        if answer.get("error") is not None:
+            # It was taken, and something else is wrong: the kernel, say. The daemon tries again.
+            return (f"loaded, but: {answer['error']}",)
+        return ("loaded by the daemon",)
+
+    def _shrinks(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> None:
+        """Where no daemon says so: whether too much of a category would go."""
+        old = shelf.old()
+        if old is None or checked.registry is None:
+            return
+        try:
+            before = parse_registry(feed.name, old, self.settings.categories)
+        except PolicyError:
+            # Of other categories, say: nothing that could be compared.
+            return
+        try:
+            limit, day = self.settings.shrink_limit, self.now().date()
+            refuse_shrinking(before, checked.registry, limit, day)
+        except ShrinkError as error:
+            if len(accept) < len(error.token) or not checked.registry.digest.startswith(accept):
+                raise RefusedError(_meant(str(error), feed)) from error
+
+
+def _meant(said: str, feed: Feed) -> str:
+    """A refusal of the shrink guard, with the remedy that is right for a feed."""
+    ours = f"ask who publishes it or, if it is meant: enforcer fetch --once {feed.name} "
+    theirs = "check the registry files, or, if it is meant: enforcer reload "
+    return " · ".join(said.replace(theirs, ours).splitlines())
+
+
+def _renewed(before: Accepted, found: Found, checked: Checked) -> Accepted:
+    return replace(
+        before,
+        url=found.url,
+        serial=checked.serial,
+        etag=found.known.etag,
+        last_modified=found.known.last_modified,
+    )
