@@ -188,6 +188,14 @@ def test_1_no_chain_outside_windows() -> None:
         check(GOOD, POLICY, (), TABLES)
 
 
+def test_1_no_chain_outside_windows_that_is_not_the_registrys_even_unhooked() -> None:
+    quiet = compiled()
+    assert violations(quiet, active(window("m", mark=Mark(1)))) == []
+    bad = with_chain(v.Chain("left.over"), quiet)
+    with pytest.raises(PromiseError, match=r"promise 1: chain left\.over outside windows"):
+        check(bad, POLICY, (), TABLES)
+
+
 def test_1_no_chain_of_a_window_that_is_over_while_another_is_active() -> None:
     assert broken(GOOD, 1, active(window("other", mark=Mark(1))))
 
@@ -209,8 +217,9 @@ def test_1_no_htb_for_a_window_that_does_not_reserve() -> None:
         v.Shaper("wan0", 10**9, 801 * 10**6),
         v.Shaper("wan0", 9 * 10**8, 10**8),
         v.Shaper("lan0", 10**9, 10**8),
+        v.Shaper("wan0", 10**9, 8 * 10**8 + 8),
     ],
-    ids=["more than four fifths", "slower than the link", "another device"],
+    ids=["more than four fifths", "slower than the link", "another device", "by a byte"],
 )
 def test_1_the_rest_of_a_link_is_not_starved(shaper: v.Shaper) -> None:
     assert broken(replace(GOOD, shapers=(shaper,)), 1)
@@ -224,7 +233,8 @@ def test_1_two_windows_together_do_not_reserve_over_four_fifths() -> None:
 def test_1_a_measure_hooks_where_it_belongs_and_nowhere_else() -> None:
     base = GOOD.chain("mark.ddos")
     assert base is not None
-    for hook in (v.Hook("postrouting", -150), v.Hook("ingress", 0, "wan0")):
+    on_a_device = v.Hook("prerouting", -150, "wan0")
+    for hook in (v.Hook("postrouting", -150), v.Hook("ingress", 0, "wan0"), on_a_device):
         assert broken(with_chain(replace(base, hook=hook)), 1)
 
 
@@ -829,6 +839,20 @@ def test_5_no_match_after_an_action() -> None:
 def test_5_ports_are_read_only_where_there_are_ports() -> None:
     assert broken(edited("guard.ddos.flow4", swapped(v.Protocol(17), v.Protocol(50))), 5)
     assert broken(edited("guard.ddos.flow4", swapped(v.Protocol(6), v.Protocol(17))), 5)
+    # Each word by itself, behind a protocol that has no ports, or none at all.
+    for word in (v.PortInSet("dport", "guard.ddos.ports17"), v.PortIn("dport", 1, 2)):
+        for protocol in ((), (v.Protocol(50),)):
+            alone = v.Rule((v.IsFamily(4), *protocol, v.HasTransport(), word, v.Return()))
+            found = violations(with_rules("guard.ddos.flow4", alone))
+            assert found == ["promise 5: chain guard.ddos.flow4 reads ports of any protocol"]
+
+
+def test_5_flags_are_read_only_behind_a_whole_header() -> None:
+    for facts in ((v.Protocol(6),), (v.HasTransport(),)):
+        alone = v.Rule((v.IsFamily(4), *facts, v.TcpStart(), v.Return()))
+        assert broken(with_rules("guard.ddos.flow4", alone), 5), facts
+    whole = v.Rule((v.IsFamily(4), v.Protocol(6), v.HasTransport(), v.TcpStart(), v.Return()))
+    assert not broken(with_rules("guard.ddos.flow4", whole), 5)
 
 
 def test_5_a_header_is_not_taken_for_that_of_the_other_family() -> None:
