@@ -898,6 +898,17 @@ def test_5_nobody_jumps_to_a_base_chain() -> None:
 def test_5_nothing_is_named_that_is_not_there() -> None:
     for gone in ("guard.ddos.ports17", "guard.ddos.estate4-28", "armed.ddos", "mark.ddos.classes4"):
         assert broken(without_container(gone), 5), gone
+    # There, but of another kind.
+    for word in (v.PortInSet("dport", "armed.ddos"), v.ByClass("guard.ddos.ports17")):
+        assert any(
+            f"refers to {word.set_name if isinstance(word, v.PortInSet) else word.map_name}" in text
+            for text in violations(edited("guard.ddos.hit4", in_front(word)))
+        )
+    # A lookup of the registry names two: its map, and the arming set of its window.
+    taken = v.TakeClass("saddr", 4, 32, "nowhere", "elsewhere")
+    told = violations(edited("mark.ddos.saddr4", in_front(v.IsFamily(4), taken)))
+    for name in ("nowhere", "armed.elsewhere"):
+        assert f"promise 5: chain mark.ddos.saddr4 refers to {name}, which is not there" in told
     nowhere = edited("guard.ddos.hit4", in_front(v.Jump("nowhere")))
     assert any("does not exist" in text for text in violations(nowhere))
 
@@ -907,6 +918,7 @@ def test_5_nothing_is_there_twice() -> None:
     assert broken(replace(GOOD, containers=(*GOOD.containers, again)), 5)
     assert broken(replace(GOOD, chains=(*GOOD.chains, GOOD.chains[0])), 5)
     assert broken(replace(GOOD, shapers=GOOD.shapers * 2), 5)
+    assert broken(replace(GOOD, counters=(*GOOD.counters, GOOD.counters[0])), 5)
 
 
 # --- 6: no record of persons ------------------------------------------------------------------
