@@ -17,7 +17,6 @@ from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import FRONT
 
-
 PASSING = (
     *(errno.ERESTART, errno.EINTR, errno.EAGAIN, errno.ENOBUFS, errno.EBUSY),
     *(errno.ENOENT, errno.EEXIST, errno.ENODEV, errno.EBADMSG),

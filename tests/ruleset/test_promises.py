@@ -629,6 +629,17 @@ def test_4_the_maps_are_those_of_the_registry() -> None:
     assert broken(GOOD, 4, registry=other)
 
 
+def test_4_no_other_map_stands_beside_those_of_the_registry() -> None:
+    beside = v.RegisteredMap(stage(4, 20, {0x0A000000: 7}))
+    assert broken(replace(GOOD, containers=(*GOOD.containers, beside)), 4)
+    for one in TABLES.stages:
+        shorter = replace(one, keys=one.keys[1:], classes=one.classes[1:], digest="0" * 16)
+        maps = (
+            v.RegisteredMap(shorter) if c == v.RegisteredMap(one) else c for c in GOOD.containers
+        )
+        assert broken(replace(GOOD, containers=tuple(maps)), 4)
+
+
 @pytest.mark.parametrize("name", ["guard.ddos.classes4", "mark.ddos.classes6"])
 def test_4_a_class_map_knows_every_class_and_no_other(name: str) -> None:
     known = class_map(name)
