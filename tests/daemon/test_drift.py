@@ -187,6 +187,55 @@ def test_drift_that_could_not_be_put_right_is_counted_once_it_is() -> None:
     assert world.daemon.snapshot().drift_repairs == 1
 
 
+def test_a_device_that_nobody_named_comes_and_hides_no_drift() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.devices.add("ppp7")
+    world.kernel.foreign_qdiscs.add("ppp7")
+    edited(lambda x: x.rules.pop(first_chain(x)))(world)
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"rules"}
+
+
+def test_elements_are_counted_also_where_something_else_is_wanted_by_now() -> None:
+    world = World()
+    world.step_at(BEFORE)
+    name = RegisteredMap(world.daemon.tables.stages[0]).name
+    world.daemon.distrust(Suspicion(frozenset({name})))
+    world.step_at(OPENS)
+    assert world.outcome.drift == {"elements"}
+
+
+def test_after_lost_events_a_map_that_lacks_some_is_told_from_one_that_may() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    edited(lambda x: x.sets[map_name(x)].elements.popitem())(world)
+    world.daemon.distrust(Suspicion(everything=True))
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"elements", "unseen"}
+
+
+def test_what_we_load_in_a_second_transaction_of_a_step_is_no_drift() -> None:
+    """As a large front filter is: the first transaction has moved on from what was settled."""
+    world = World()
+    world.step_at(INSIDE)
+    commit, late = world.kernel.commit, []
+
+    def edits_meanwhile(transaction: t.Transaction, now_ns: int) -> None:
+        commit(transaction, now_ns)
+        if not late:
+            late.append(True)
+            edited(lambda x: x.counters.popitem())(world)
+
+    world.kernel.commit = edits_meanwhile  # type: ignore[method-assign]
+    world.windows = world.windows.replace("fwmark: 0x51", "fwmark: 0x52")
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert late
+    assert world.outcome.attempts == 3
+    assert world.outcome.drift == frozenset()
+
+
 # --- standing down --------------------------------------------------------------------------------
 
 
@@ -219,3 +268,13 @@ def test_after_standing_down_everything_is_as_declared() -> None:
     world.step_at(INSIDE)
     assert replace(world.kernel.read(), generation=0) == replace(before, generation=0)
     assert not world.daemon.snapshot().contested
+
+
+def test_standing_down_a_map_that_lacks_some_of_its_elements_does_not_stay() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    names = {RegisteredMap(stage).name for stage in world.daemon.tables.stages}
+    edited(lose_one_element)(world)
+    world.daemon.standing_down = "somebody keeps flushing"
+    world.step_at(INSIDE)
+    assert len(names - world.kernel.read().sets.keys()) == 1

@@ -12,9 +12,14 @@ import pytest
 from daemon_worlds import BEFORE, CLOSES, HEADER, INSIDE, OPENS, WINDOWS, World
 
 from enforcer.daemon import DAY_LEAD, EDGE_LEAD
-from enforcer.errors import KernelError
+from enforcer.drift import Suspicion
+from enforcer.errors import KernelError, PromiseError
 from enforcer.kernel.fake import FakeKernel
+from enforcer.policy.model import Activation
+from enforcer.reconcile import Prepared, Wanted
+from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
+from enforcer.ruleset.vocabulary import RegisteredMap, Ruleset
 
 READY = OPENS - EDGE_LEAD
 
@@ -224,6 +229,61 @@ def test_the_timeout_is_that_of_the_sending_not_of_the_preparing() -> None:
         for _, remaining, _ in s.elements  # type: ignore[misc, has-type]
     }
     assert left == 600 * 10**9
+
+
+def test_what_was_prepared_is_for_the_very_same_wish_and_no_other() -> None:
+    world = World()
+    policy, tables = world.daemon.config.policy, world.daemon.tables
+    (window,) = policy.windows
+    once = Activation(OPENS, CLOSES, window)
+    wish = Wanted(policy, (once,), tables)
+    prepared = Prepared(wish, Ruleset(), t.Transaction(1, ()))
+    assert prepared.is_for(replace(wish))
+    other = Activation(OPENS, CLOSES, replace(window, id="other"))
+    assert other == once, "activations are equal when their times are"
+    for another in (
+        replace(wish, policy=replace(policy)),
+        replace(wish, tables=replace(tables)),
+        replace(wish, activations=()),
+        replace(wish, activations=(other,)),
+        replace(wish, activations=(replace(once, ends_at=CLOSES - timedelta(hours=1)),)),
+        replace(wish, may_arm=False),
+        replace(wish, idle=True),
+    ):
+        assert not prepared.is_for(another)
+
+
+def test_what_is_under_suspicion_is_not_done_as_it_was_prepared() -> None:
+    world = watched()
+    world.step_at(BEFORE)
+    world.step_at(READY)
+    name = RegisteredMap(world.daemon.tables.stages[0]).name
+    world.daemon.distrust(Suspicion(frozenset({name})))
+    assert asked_at(world, OPENS)[0] == "read"
+    loaded = {op.target.name for op in world.outcome.operations if isinstance(op, t.Load)}
+    assert loaded == {name}
+
+
+def test_a_window_that_breaks_a_promise_is_seen_before_it_opens_and_nothing_of_it_prepared(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = watched()
+    world.step_at(BEFORE)
+    check = promises.check
+
+    def broken(ruleset: object, policy: object, activations: object, tables: object) -> None:
+        if activations:
+            raise PromiseError(["promise 3: made up by this test"])
+        check(ruleset, policy, activations, tables)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(promises, "check", broken)
+    world.step_at(READY)
+    assert world.outcome.violations == ("promise 3: made up by this test",)
+    assert not any(name.endswith(".ddos") for name in world.kernel.read().chains)
+    # The ordinary way, which says what is wrong.
+    assert asked_at(world, OPENS)[0] == "read"
+    assert world.outcome.violations
+    assert world.hooked() == set()
 
 
 def test_an_edge_that_goes_by_during_a_step_is_due_at_once() -> None:

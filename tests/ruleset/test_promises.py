@@ -108,6 +108,15 @@ def container(name: str) -> v.Container:
     return next(c for c in GOOD.containers if c.name == name)
 
 
+def container_of(family: int, length: int) -> str:
+    """The name of the registered map of a stage."""
+    return next(
+        c.name
+        for c in GOOD.containers
+        if isinstance(c, v.RegisteredMap) and (c.stage.family, c.stage.length) == (family, length)
+    )
+
+
 def small(name: str) -> v.SmallSet:
     found = container(name)
     assert isinstance(found, v.SmallSet)
@@ -301,6 +310,12 @@ def test_2_one_drop_in_many_without_the_arming_set_is_enough() -> None:
 @pytest.mark.parametrize("measure", ["mark", "reserve"])
 def test_2_no_mark_and_no_class_without_the_arming_set(measure: str, side: str) -> None:
     assert broken(edited(f"{measure}.ddos.{side}", taking({"window": None})), 2)
+
+
+def test_2_no_lookup_without_the_arming_set() -> None:
+    """It writes a class where the rules of another window may read it."""
+    bare = v.Rule((v.IsFamily(4), v.TakeClass("saddr", 4, 32, container_of(4, 32))))
+    assert broken(with_rules("mark.ddos", bare), 2)
 
 
 def test_2_no_drop_when_the_arming_set_is_not_there() -> None:
