@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "shrink_limit of a category; the refusal names it",
     )
     parser.add_argument(
-        "--log-format", choices=("text", "json"), default="text", help="form of the log lines"
+        "--log-format",
+        choices=("text", "json"),
+        help="form of the log lines (default: that of --format)",
     )
 
 
@@ -66,7 +68,7 @@ def run(args: argparse.Namespace) -> int:
         _become_owner(settings.file(settings.feeds[0]).parent)
     if args.once:
         return _once(args, settings)
-    log.configure(args.log_format, journal="JOURNAL_STREAM" in os.environ)
+    log.configure(args.log_format or args.format, journal="JOURNAL_STREAM" in os.environ)
     _forever(settings, partial(read_settings, config))
     return 0
 
