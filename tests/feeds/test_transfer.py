@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
@@ -114,11 +115,12 @@ def test_an_oversized_body_is_refused(server: Registrar, line: Line, length: byt
     assert not error.again
 
 
-def drip(head: bytes) -> Iterator[bytes]:
+def drip(head: bytes, ended: threading.Event) -> Iterator[bytes]:
     yield head
     for _ in range(400):
         time.sleep(0.05)
         yield b"x"
+    ended.set()
 
 
 @pytest.mark.parametrize(
@@ -134,12 +136,14 @@ def drip(head: bytes) -> Iterator[bytes]:
 def test_a_drip_ends_at_the_deadline(authority: Authority, server: Registrar, head: bytes) -> None:
     """Every read is in time; the whole is not."""
     line = Line(1.0, tls_context(str(authority.ca)))
-    server.routes["/r"] = lambda _: drip(head)
+    ended = threading.Event()
+    server.routes["/r"] = lambda _: drip(head, ended)
     error = failed(line, server.url("/r"))
     assert str(error) == (
         "was not whole within 1 s; look at the line and the server, or raise timeout"
     )
     assert error.again
+    assert not ended.is_set(), "it was cut off, and not waited for"
 
 
 def test_silence_ends_at_the_deadline(authority: Authority, server: Registrar) -> None:

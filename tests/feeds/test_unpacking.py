@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -31,6 +32,18 @@ def test_the_limit_is_one_of_packed_and_of_unpacked_bytes() -> None:
     out.feed(b"1234")
     with pytest.raises(UnpackError):
         out.feed(b"5")
+
+
+def test_a_bomb_is_never_held() -> None:
+    bomb = gzip.compress(bytes(64 * MB))
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnpackError):
+            opened(bomb, MB)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 8 * MB
 
 
 @pytest.mark.parametrize(
