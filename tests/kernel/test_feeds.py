@@ -204,6 +204,20 @@ def test_half_written_windows_neither_come_into_force_nor_keep_a_feed_from_it(
     assert gateway.status()["config"]["ok"]
 
 
+def test_a_configuration_that_the_daemon_does_not_read_is_fetched_beside_it(world: World) -> None:
+    world.begin()
+    gateway, other = world.gateway, world.folder / "other"
+    other.mkdir()
+    (other / "enforcer.yaml").write_text(gateway.config.read_text())
+    world.publish(csv(101, "freelancer"), 2)
+    done = gateway.run("--config", str(other / "enforcer.yaml"), "fetch", "--once")
+    assert done.returncode == 0, done.stderr
+    assert f"not loaded: the daemon reads {gateway.config}, and not this" in done.stdout
+    assert (other / "feeds" / "registrar.csv").read_bytes() == csv(101, "freelancer")
+    assert world.file.read_bytes() == csv(100, "freelancer")
+    assert not world.holds("60.0.0.200")
+
+
 def test_a_registry_that_was_broken_at_a_restart_is_mended_by_the_next_fetch(world: World) -> None:
     process = world.begin()
     gateway = world.gateway
