@@ -48,8 +48,10 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.doctor import look, machine
+    from enforcer.doctor.feeds import judge_feeds
     from enforcer.doctor.findings import fail
     from enforcer.errors import KernelError, PolicyError
+    from enforcer.feedlooks import FeedLooks
     from enforcer.policy.model import Gateway, Policy
     from enforcer.sources.load import load_configuration
     from enforcer.synchronised import socket_path
@@ -68,6 +70,8 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
     findings += machine.judge_rights(look.effective_capabilities())
     if config is not None:
         findings += _judge_config(args, config)
+        looks = FeedLooks(args.config.absolute().parent).now(policy.registry.feeds)
+        findings += judge_feeds(looks, now)
     foreign = None
     try:
         found, foreign = _ask_kernel(policy)
