@@ -14,8 +14,8 @@ import random
 import select
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -90,7 +90,7 @@ class Follower:
             self._refused = self._problem = None
         if number == self._loaded or (number == self._refused and not again):
             return
-        try:
+        with self._refusing(number):
             held = self.spool.held()
             if held is not None and number < held.number:
                 raise RefusedError(
@@ -107,26 +107,50 @@ class Follower:
                     f"there are two revisions {number}, and the other one was held here before; "
                     "publish again"
                 )
-            self._put_in_force(revision, signed)
+            before = self.spool.current()
+            at_hand = self.spool.files(before) if before is not None else {}
+            self._put_in_force(revision, signed, self.store.fetch(revision, at_hand))
+
+    def renew(self) -> None:
+        """Puts this gateway's sections as they are now into the revision that is in force. All of
+        it is on the disk: etcd is not asked.
+        """
+        number = self.spool.current()
+        if number is None:
+            return
+        with self._refusing(number):
+            signed = self.spool.signed(number)
+            revision = signed.revision(self.settings.fleet, number, self.settings.public_keys)
+            self._put_in_force(revision, signed, self.spool.files(number))
+
+    @contextmanager
+    def _refusing(self, number: int) -> Iterator[None]:
+        try:
+            yield
         except (RefusedError, ComposeError, PolicyError) as error:
             self._refuse(number, str(error))
         except OSError as error:
             fact = f"{error.filename or self.spool.directory}: {error.strerror or error}"
             self._refuse(number, f"{fact}; make room, or give the folder to this user")
 
-    def _put_in_force(self, revision: Revision, signed: Signed) -> None:
+    def _put_in_force(self, revision: Revision, signed: Signed, files: Mapping[str, bytes]) -> None:
         self._problem = None
-        before = self.spool.current()
-        at_hand = self.spool.files(before) if before is not None else {}
-        files = self.store.fetch(revision, at_hand)
-        composed = self._composed(revision, files)
-        if before != revision.number or not self.spool.has(revision.main, composed):
-            self.spool.write(revision.number, files, revision.main, composed, signed)
-            self.spool.switch(revision.number)
+        before, main = self.spool.current(), revision.main
+        composed, old = self._composed(revision, files), self.spool.composed(main)
+        if before != revision.number or old != composed:
+            same = before == revision.number and old is not None
+            if same:
+                self.spool.compose(main, composed)
+            else:
+                self.spool.write(revision.number, files, main, composed, signed)
+                self.spool.switch(revision.number)
             try:
-                self._load(self.spool.main / revision.main, revision.accepts_shrink)
+                self._load(self.spool.main / main, revision.accepts_shrink)
             except (RefusedError, PolicyError):
-                self.spool.switch_back(before)
+                if same and old is not None:
+                    self.spool.compose(main, old)
+                else:
+                    self.spool.switch_back(before)
                 raise
         self.spool.hold(Held(revision.number, digest_of(signed)))
         self.spool.tidy()
@@ -217,6 +241,7 @@ class Follower:
         while not poke.ended:
             if (new := settings()) is not None:
                 self.settings, self._loaded, self._refused = new, None, None
+                self.renew()
             try:
                 self.turn()
                 if lost:

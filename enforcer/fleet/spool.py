@@ -109,12 +109,25 @@ class Spool:
         else:
             self.switch(number)
 
-    def has(self, main: str, composed: str) -> bool:
-        """Whether the daemon's main file is this very text."""
+    def signed(self, number: int) -> Signed:
+        """As it was published. Raises RefusedError when it is not on the disk any more."""
         try:
-            return (self.main / main).read_text() == composed
+            return Signed.of(self._signed(number).read_bytes())
+        except OSError as error:
+            raise RefusedError(
+                f"{self._signed(number)}: {error.strerror}; it is fetched anew once etcd answers"
+            ) from error
+
+    def composed(self, main: str) -> str | None:
+        """The daemon's main file; None when there is none."""
+        try:
+            return (self.main / main).read_text()
         except (OSError, UnicodeDecodeError):
-            return False
+            return None
+
+    def compose(self, main: str, composed: str) -> None:
+        """Exchanges the daemon's main file within the revision that it reads."""
+        write_synced(self.main / main, [composed.encode()], 0o640)
 
     def tidy(self) -> None:
         """Takes out what is neither in force nor newest."""

@@ -28,8 +28,14 @@ def test_a_revision_is_read_once_it_was_switched_to(tmp_path: Path) -> None:
     spool.switch(2)
     assert (spool.main / "enforcer.yaml").read_text() == "composed two"
     assert (spool.main / "windows.d" / "w.yaml").read_bytes() == b"[]\n"
-    assert spool.has("enforcer.yaml", "composed two")
-    assert not spool.has("enforcer.yaml", "composed one")
+    assert spool.composed("enforcer.yaml") == "composed two"
+    assert spool.composed("other.yaml") is None
+    assert spool.signed(2) == SIGNED
+    spool.compose("enforcer.yaml", "composed anew")
+    assert spool.composed("enforcer.yaml") == "composed anew"
+    assert spool.files(2)["enforcer.yaml"] == b"two", "what was published stays"
+    with pytest.raises(RefusedError, match="it is fetched anew once etcd answers"):
+        spool.signed(7)
     spool.switch_back(1)
     assert spool.current() == 1
     spool.switch_back(None)

@@ -179,6 +179,29 @@ def test_a_reload_and_an_end_are_at_once(fleet: Fleet) -> None:
     assert follower.wait(20) == 0
 
 
+def test_a_reload_needs_no_etcd_and_a_bad_one_changes_nothing(fleet: Fleet) -> None:
+    gateway = fleet.member("edge-1")
+    gateway.write(more=LINKS)
+    fleet.add_links()
+    fleet.window("    reserve: {link: wan, share: 40%}\n")
+    (follower,) = fleet.begin(gateway)
+    daemon = gateway.processes[-1]
+    fleet.server.kill()
+    before = gateway.main.read_text()
+    gateway.write()
+    follower.send_signal(signal.SIGHUP)
+    eventually(lambda: "revision_refused revision=1" in gateway.said("follow"), "no such link")
+    assert gateway.main.read_text() == before, "and the daemon starts with what it had"
+    stopped(daemon, signal.SIGKILL)
+    gateway.start()
+    gateway.write(more=LINKS.replace("1gbit", "2gbit"))
+    follower.send_signal(signal.SIGHUP)
+    eventually(lambda: "2gbit" in gateway.main.read_text(), "its sections are its own")
+    eventually(lambda: gateway.said("follow").count("revision_taken revision=1") == 2)
+    fleet.server.start()
+    eventually(fleet.converged)
+
+
 def test_the_follower_works_inside_its_units_filter_without_a_capability(tmp_path: Path) -> None:
     """The kernel refuses what the unit does not allow, and the unit allows no capability."""
     bare = ("setpriv", "--bounding-set=-all", "--inh-caps=-all", "--no-new-privs")
