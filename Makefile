@@ -31,9 +31,10 @@ kernel: deps $(STAMP)
 kernels: deps $(STAMP)
 	tests/vm/run $(KERNELS)
 
-# The pictures of the documentation, taken by the tests of the page.
+# The pictures of the documentation, taken by the tests of the page and of a whole night.
 pictures: deps $(STAMP)
-	ENFORCER_PICTURES=docs/pictures $(VENV)/bin/pytest tests/kernel/test_page_browser.py
+	ENFORCER_PICTURES=docs/pictures $(VENV)/bin/pytest tests/kernel/test_page_browser.py \
+		tests/kernel/test_night.py
 
 bench: deps $(STAMP)
 	$(PY) -m benchmarks

@@ -22,7 +22,9 @@ from enforcer.ruleset import promises
 from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
 from enforcer.ruleset.measures import parse_counter
-from enforcer.ruleset.transaction import Transaction
+from enforcer.ruleset.sampling import NO_SAMPLES
+from enforcer.ruleset.transaction import KernelState, Transaction
+from enforcer.ruleset.vocabulary import Ruleset
 
 MeasureName = Literal["mark", "guard"]
 MEASURES: tuple[MeasureName, ...] = ("mark", "guard")
@@ -43,6 +45,7 @@ class Ours:
         self.kernel = NftKernel(namespace)
         self.tables = tables
         self.loaded: dict[str, Stage] = {}
+        self.sampling = NO_SAMPLES
         begun = now() - timedelta(minutes=1)
         form = Once(begun, begun + timedelta(hours=3))
         window = Window(
@@ -72,14 +75,18 @@ class Ours:
         """Read, compile, check, diff: what is left to do until the window is open or closed."""
         state, seen_ns = self.kernel.read(), time.time_ns()
         active = (self.activation,) if armed else ()
-        ruleset = compile_ruleset(self.policy, active, self.tables, devices=state.devices)
+        ruleset = self._compiled(active, state)
         promises.check(ruleset, self.policy, active, self.tables)
         if coming:
             soon = (self.activation,)
-            whole = compile_ruleset(self.policy, soon, self.tables, devices=state.devices)
-            ruleset = with_unhooked(ruleset, whole)
+            ruleset = with_unhooked(ruleset, self._compiled(soon, state))
         retire = frozenset(state.counters) - set(ruleset.counters)
         return diff(ruleset, state, seen_ns, loaded=self.loaded, retire=retire)
+
+    def _compiled(self, active: tuple[Activation, ...], state: KernelState) -> Ruleset:
+        return compile_ruleset(
+            self.policy, active, self.tables, devices=state.devices, sampling=self.sampling
+        )
 
     def put(self, *, armed: bool) -> None:
         """The window open or closed, and the registry loaded; raises when the kernel differs."""

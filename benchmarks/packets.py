@@ -22,10 +22,15 @@ from benchmarks.peers import BareDrop, IpsetPeer, NftPeer, Peer
 from benchmarks.plan import Extent
 from benchmarks.sources import Addresses, draw
 from benchmarks.wire import SINK_NET, Bench, Frames, alternate, open_sender
+from enforcer.kernel.samples import SampleListener
+from enforcer.policy.model import Observe
+from enforcer.ruleset.sampling import Sampling
 
-NONE, OURS = "no rules", "enforcer"
+NONE, OURS, SAMPLED = "no rules", "enforcer", "enforcer, sampling"
 MARK, GUARD = "Cost of a packet, mark", "Cost of a packet, guard"
 _SEED = 7
+# Its cost has nothing to do with the size of the registry.
+_SAMPLED_AT = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +87,13 @@ def measure(
         with Bench() as bench:
             said(f"{case.name}: loading everybody's sets")
             stand = Stand(bench, case, extent)
-            for cell in cells:
-                if (cell.count, cell.clustered) == (count, clustered):
-                    said(cell.what)
-                    yield from stand.figures(cell)
+            try:
+                for cell in cells:
+                    if (cell.count, cell.clustered) == (count, clustered):
+                        said(cell.what)
+                        yield from stand.figures(cell)
+            finally:
+                stand.close()
 
 
 class Stand:
@@ -101,6 +109,7 @@ class Stand:
         }
         self._ours["mark"].shut()
         self._take_out: Callable[[], None] | None = None
+        self._listener = SampleListener(bench.gateway)
         self._foomuuri = FoomuuriPeer(bench)
         self._peers: list[Peer] = [NftPeer(bench), IpsetPeer(bench), self._foomuuri]
         self._floor = BareDrop(bench)
@@ -108,14 +117,21 @@ class Stand:
         for peer in self._peers:
             peer.load(prefixes)
 
+    def close(self) -> None:
+        self._listener.close()
+
     def _none(self) -> None:
         take_out, self._take_out = self._take_out, None
         if take_out is not None:
             take_out()
 
-    def _put_ours(self, measure: MeasureName) -> Callable[[], None]:
+    def _put_ours(self, measure: MeasureName, *, sampled: bool = False) -> Callable[[], None]:
+        """`sampled` as the daemon does it when it is told nothing else, somebody listening."""
+
         def put() -> None:
             self._none()
+            self._listener.drain()
+            self._ours[measure].sampling = Sampling(Observe().sample if sampled else 0)
             self._ours[measure].open()
             self._take_out = self._ours[measure].shut
 
@@ -148,6 +164,8 @@ class Stand:
         for peer in peers:
             self._check_peer(peer, cell, sources, frames)
         puts = [(NONE, self._none), (OURS, self._put_ours(cell.measure))]
+        if cell.count == _SAMPLED_AT:
+            puts.append((SAMPLED, self._put_ours(cell.measure, sampled=True)))
         puts += [(peer.name, self._put_peer(peer, cell.measure)) for peer in peers]
         costs = alternate(
             self._sock, frames, puts, rounds=extent.rounds, packets=extent.packets,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import islice
 
 from enforcer.clock import Clock
@@ -29,6 +30,7 @@ from enforcer.schedule.agenda import Agenda, Entry, entries
 from enforcer.schedule.orders import Orders
 from enforcer.schedule.timeline import Timeline
 from enforcer.sources.load import Configuration
+from enforcer.unsampled import NoSamples, Samples, with_or_without
 
 # Drift that no event told of is found by looking; a read outside windows costs about a millisecond.
 LOOK_EVERY = timedelta(seconds=10)
@@ -49,7 +51,7 @@ class Daemon:
     """`load` reads and parses the configuration; it raises PolicyError with every problem, those
     under the standing orders included. `refused` and `accepted_at` when the first one that it gives
     is not that of the files but the last good one (`starting`). `with_registry` reads
-    the registry files of a configuration anew.
+    the registry files of a configuration anew. `samples`: who listens to sampled packets.
     """
 
     def __init__(
@@ -63,8 +65,10 @@ class Daemon:
         refused: PolicyError | None = None,
         accepted_at: datetime | None = None,
         with_registry: Callable[[Configuration], Configuration] | None = None,
+        samples: Samples | None = None,
     ) -> None:
         self._load, self._kernel, self._clock, self.totals = load, kernel, clock, totals
+        self._samples = samples or NoSamples()
         self.orders = orders
         self._with_registry = with_registry
         self._config = load(orders)
@@ -100,6 +104,11 @@ class Daemon:
     @property
     def tables(self) -> Tables:
         return self._tables
+
+    @property
+    def day(self) -> date:
+        """The UTC day whose registrations are loaded."""
+        return self._day
 
     @property
     def loaded_at(self) -> datetime:
@@ -180,9 +189,14 @@ class Daemon:
         if edge is not None and edge - now <= EDGE_LEAD:
             ids = {a.id for a in active}
             coming = tuple(a for a in self.active(edge) if a.id not in ids)
-        return Wanted(policy, active, self._tables, may_arm, coming)
+        sampling = self._samples.sampling(policy)
+        return Wanted(policy, active, self._tables, may_arm, coming, sampling=sampling)
 
     def _reconcile(self, wanted: Wanted, prepared: Prepared | None = None) -> Outcome:
+        once = partial(self._once, prepared=prepared)
+        return with_or_without(wanted, once, self._samples.refused)
+
+    def _once(self, wanted: Wanted, prepared: Prepared | None) -> Outcome:
         return reconcile(
             wanted,
             self._kernel,

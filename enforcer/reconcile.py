@@ -20,6 +20,7 @@ from enforcer.policy.model import Activation, Policy
 from enforcer.ruleset import promises
 from enforcer.ruleset.compiler import compile_ruleset
 from enforcer.ruleset.diff import diff
+from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
 from enforcer.ruleset.transaction import (
     Arm,
     Change,
@@ -55,6 +56,7 @@ class Wanted:
     """What the policy asks for at an instant. `may_arm`: new windows may be armed, for the clock is
     right and the standing orders are known. `coming` open next, in a moment: what of them no packet
     can meet is put in place already. `idle`: nothing acts, and what is not loaded stays so.
+    `sampling`: how many packets the rules tell of.
     """
 
     policy: Policy
@@ -63,6 +65,7 @@ class Wanted:
     may_arm: bool = True
     coming: tuple[Activation, ...] = ()
     idle: bool = False
+    sampling: Sampling = NO_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +110,7 @@ class Prepared:
             and ours.activations == wanted.activations
             and [a.id for a in ours.activations] == [a.id for a in wanted.activations]
             and (ours.may_arm, ours.idle) == (wanted.may_arm, wanted.idle)
+            and ours.sampling == wanted.sampling
         )
 
 
@@ -275,13 +279,23 @@ def _checked(
     if wanted.idle:
         tables = _loaded(tables, state)
     devices, foreign = state.devices, state.foreign_qdiscs
-    desired = compile_ruleset(policy, active, tables, devices=devices, unshapeable=foreign)
+
+    def compiled(windows: tuple[Activation, ...]) -> Ruleset:
+        return compile_ruleset(
+            policy,
+            windows,
+            tables,
+            devices=devices,
+            unshapeable=foreign,
+            sampling=wanted.sampling,
+        )
+
+    desired = compiled(active)
     try:
         promises.check(desired, policy, active, tables)
         if wanted.coming and wanted.may_arm:
             both = (*active, *wanted.coming)
-            whole = compile_ruleset(policy, both, tables, devices=devices, unshapeable=foreign)
-            desired = with_unhooked(desired, whole)
+            desired = with_unhooked(desired, compiled(both))
             promises.check(desired, policy, both, tables)
     except PromiseError as broken:
         return compile_ruleset(policy, (), tables, devices=devices), broken.violations

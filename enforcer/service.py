@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import selectors
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
@@ -25,6 +24,7 @@ from enforcer.desk import NOT_UNDERSTOOD, Desk
 from enforcer.errors import PolicyError
 from enforcer.explaining import Explainer
 from enforcer.feedlooks import FeedLooks
+from enforcer.grounds import behind
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.loading import Loading
@@ -32,13 +32,14 @@ from enforcer.notify import notify, watchdog_interval_s
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
-from enforcer.observe.views import status_view
-from enforcer.policy.registry import Registry, shrink
-from enforcer.policy.shrinking import ShrinkError
+from enforcer.observe.views import status_view, utc_text
+from enforcer.observe.watching import watch_view
+from enforcer.policy.shrinking import ShrinkError, changes
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.transaction import Arm
+from enforcer.sampler import Sampler
 from enforcer.signals import Signals
 from enforcer.sources.files import RegistryError
 from enforcer.sources.load import load_configuration
@@ -78,8 +79,9 @@ class Service:
         places: Places,
         keeper: Keeper,
         chronicle: Chronicle,
+        sampler: Sampler,
     ) -> None:
-        self._daemon, self._control = daemon, control
+        self._daemon, self._control, self._sampler = daemon, control, sampler
         self._signals, self._places = signals, places
         self._clock = SystemClock()
         self._chronicle, self._recorder = chronicle, chronicle.recorder
@@ -91,6 +93,7 @@ class Service:
         self.metrics = Metrics(
             lambda: self._snapshot, daemon.totals.now, lambda: self._recorder.state
         )
+        sampler.tells(self.metrics.sampled)
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
         self._keeper, self._loading = keeper, Loading(places.state_dir)
@@ -141,7 +144,10 @@ class Service:
 
     def _account(self, cause: str, act: Callable[[], Outcome]) -> Outcome:
         started = time.perf_counter()
+        self._sampler.changing()
         outcome = act()
+        daemon, active = self._daemon, self._daemon.active(self._clock.now())
+        self._sampler.settled(behind(outcome, daemon.config, daemon.tables, daemon.day, active))
         self.metrics.apply_seconds.observe(time.perf_counter() - started)
         self.metrics.applies.labels(outcome.result).inc()
         self._snapshot = self._look()
@@ -295,7 +301,9 @@ class Service:
     def _handle(self, request: dict[str, Any], who: str) -> Answer:
         verb = request["verb"]
         if verb == "status" and self._snapshot is not None:
-            return status_view(self._look(), __version__, self._recorder.state)
+            return self._status()
+        if verb == "watch" and self._snapshot is not None:
+            return self._watched()
         if verb == "reload":
             return self._reload_asked(request, who)
         if verb == "compare":
@@ -316,6 +324,15 @@ class Service:
         problem = str(outcome.error) if outcome.error else None
         armed = list(outcome.armed)
         return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
+
+    def _status(self) -> Answer:
+        samples = self._sampler.counts()
+        return status_view(self._look(), __version__, self._recorder.state, samples)
+
+    def _watched(self) -> Answer:
+        totals, rows = self._daemon.totals.now, self._sampler.rows()
+        at, monotonic_s = utc_text(self._clock.now()), time.monotonic()
+        return watch_view(self._status(), totals, rows, at=at, monotonic_s=monotonic_s)
 
     def _reload_asked(self, request: dict[str, Any], who: str) -> Answer:
         """`refused`: by what the files hold, told shortly as `first` and, where they lack too many
@@ -365,6 +382,7 @@ class Service:
             self._port.close()
         self._timer.close()
         self._keeper.close()
+        self._sampler.close()
 
 
 def first_told(error: PolicyError) -> str:
@@ -373,22 +391,3 @@ def first_told(error: PolicyError) -> str:
     if isinstance(error, RegistryError):
         return f"{first.file}:{first.line}: see `enforcer check`" if first.line else str(first)
     return str(first)
-
-
-def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
-    """A row for each category of which a prefix appears or vanishes on the day, in order."""
-    gone = {name: removed for name, _, _, removed in shrink(old, new, day)}
-    come = {name: removed for name, _, _, removed in shrink(new, old, day)}
-    count: dict[str, int] = defaultdict(int)
-    for (_, category), number in new.count(day).items():
-        count[category] += number
-    return [
-        {
-            "category": name,
-            "appear": come.get(name, 0),
-            "vanish": gone.get(name, 0),
-            "now": count[name],
-        }
-        for name in dict.fromkeys(old.categories + new.categories)
-        if name in gone or name in come
-    ]

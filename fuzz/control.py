@@ -19,6 +19,7 @@ from enforcer.chronicle import Chronicle
 from enforcer.control import LIMIT_BYTES, ControlSocket
 from enforcer.keeping import Keeper
 from enforcer.recorder import Recorder
+from enforcer.sampler import Sampler
 from enforcer.schedule.orders import Orders
 from enforcer.service import Places, Service
 from fuzz.scratch import scratch
@@ -43,7 +44,9 @@ class _Office:
         daemon, clock = self.world.daemon, self.world.clock
         keeper = Keeper(directory, places.config)
         chronicle = Chronicle(Recorder(directory, clock.now), daemon.totals.now)
-        self.service = Service(daemon, nobody, self.control, nobody, places, keeper, chronicle)
+        self.service = Service(
+            daemon, nobody, self.control, nobody, places, keeper, chronicle, Sampler()
+        )
         self.service.step("start")
 
     def ask(self, line: bytes) -> bytes:

@@ -58,6 +58,7 @@ CLOCKS = {("datetime", "now"), ("datetime", "utcnow"), ("datetime", "today"), ("
 # Modules without a test file of their own name → the test that would notice if they broke.
 TESTED_BY: dict[str, str] = {
     "cli.fleets": "kernel/test_fleet.py",
+    "cli.fullscreen": "cli/test_watch.py",
     "cli.follow": "kernel/test_fleet.py",
     "cli.publish": "kernel/test_fleet.py",
     "cli.rollback": "kernel/test_fleet.py",
@@ -96,6 +97,7 @@ TESTED_BY: dict[str, str] = {
     "kernel.others": "kernel/test_doctor.py",
     "kernel.probe": "kernel/test_doctor.py",
     "kernel.remedies": "kernel/test_kernel_faults.py",
+    "kernel.samples": "kernel/test_kernel_sampling.py",
     "kernel.series": "kernel/test_kernel_wire.py",
     "kernel.shaping": "kernel/test_kernel_shapers.py",
     "lab.gateway": "kernel/test_lab.py",

@@ -30,6 +30,7 @@ VERBS = {
     "status": "show what is armed, until when, and how the daemon is",
     "explain": "tell what happens to an address, and why",
     "replay": "tell what would happen to the packets of a capture",
+    "watch": "show what passes, as it passes: rates, and sampled headers by service",
     "windows": "list the windows ahead",
     "declare": "write a window for now or soon, load it, and arm it",
     "confirm": "let a provisional window open, or one on trial stay",

@@ -13,6 +13,8 @@ from enforcer.cli.terminal import Painter, counted, instant, print_json
 from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
+    from enforcer.policy.model import Policy
+    from enforcer.ruleset.sampling import Sampling
     from enforcer.ruleset.transaction import KernelState, Transaction
     from enforcer.ruleset.vocabulary import Ruleset
 
@@ -82,7 +84,12 @@ def run(args: argparse.Namespace) -> int:
     finally:
         kernel.close()
     desired = compile_ruleset(
-        policy, activations, tables, devices=state.devices, unshapeable=state.foreign_qdiscs
+        policy,
+        activations,
+        tables,
+        devices=state.devices,
+        unshapeable=state.foreign_qdiscs,
+        sampling=sampling(policy, state),
     )
     promises.check(desired, policy, activations, tables)
     if args.ruleset:
@@ -116,6 +123,16 @@ def run(args: argparse.Namespace) -> int:
         if unknown and change:
             print(f"no comparison of registrations: {unknown}", file=sys.stderr)
     return EXIT_CHANGES if change else 0
+
+
+def sampling(policy: Policy, state: KernelState) -> Sampling:
+    """As the policy says; none where windows act without: that gateway cannot sample."""
+    from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
+
+    rules = [rule for chain in state.chains.values() for rule in chain.rules]
+    sampled = any(expression[0] == "log" for rule in rules for expression in rule)
+    hooked = any(chain.hook for chain in state.chains.values())
+    return NO_SAMPLES if hooked and not sampled else Sampling(policy.observe.sample)
 
 
 def without_renewals(change: Transaction, state: KernelState) -> Transaction | None:

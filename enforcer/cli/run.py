@@ -63,6 +63,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.observe.audit import record
     from enforcer.observe.totals import Totals
     from enforcer.recorder import Recorder, refusal
+    from enforcer.sampler import Sampler
     from enforcer.service import ITSELF, Places, Service, first_told
     from enforcer.sources.load import load_configuration, with_registry
     from enforcer.standing import read_or_none_new
@@ -107,6 +108,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         at = clock.now()
         return load_configuration(config, at, under, chronicle.past(at), daemon.config)
 
+    sampler = opened.enter_context(closing(Sampler()))
     daemon = Daemon(
         lambda under: first.pop() if first else load(under),
         kernel,
@@ -116,6 +118,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         refused=start.refused,
         accepted_at=start.accepted_at,
         with_registry=lambda before: with_registry(config, before),
+        samples=sampler,
     )
     policy = daemon.config.policy
     before = kernel.read()
@@ -128,7 +131,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         chronicle.recorder.refused_load(start.refused, ITSELF, "start")
     places = Places(config, state_dir())
     service = opened.enter_context(
-        closing(Service(daemon, monitor, control, signals, places, keeper, chronicle))
+        closing(Service(daemon, monitor, control, signals, places, keeper, chronicle, sampler))
     )
     _open_port(policy.metrics, config, service)
     outcome = service.step("start")

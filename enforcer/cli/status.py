@@ -148,6 +148,8 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
             f"repaired {counted(s['drift_repairs'], 'time')}" if s["drift_repairs"] else "none",
         ),
     ]
+    if (sampled := _sampled(s.get("samples"), paint)) is not None:
+        rows.append(("sampled", sampled))
     if "audit" in s:
         newest = f"{counted(s['audit']['records'], 'record')}, newest {s['audit']['digest'][:16]}"
         rows.append(("audit", newest))
@@ -177,6 +179,18 @@ def _feeds(s: dict[str, Any], now: datetime, paint: Painter) -> Iterator[str]:
             line += f", serial {feed['serial']}"
         problem = feed["problem"]
         yield f"{line}\n{paint(problem, 'yellow')}" if problem else line
+
+
+def _sampled(samples: dict[str, Any] | None, paint: Painter) -> str | None:
+    """What the self-check has found; None when there is nothing to tell of."""
+    if samples is None or not (samples["problem"] or samples["judged"]):
+        return None
+    if samples["problem"]:
+        return paint(f"none: {samples['problem']}", "yellow")
+    judged = f"{counted(samples['judged'], 'packet')} judged again"
+    if not samples["mismatches"]:
+        return f"{judged}, none otherwise than the registry"
+    return paint(f"{judged}, {samples['mismatches']:,} otherwise than the registry", "red")
 
 
 def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:

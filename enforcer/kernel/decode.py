@@ -145,6 +145,19 @@ def _objref(a: Attributes) -> Expr:
     return "counter", string(a[2])
 
 
+def _limit(a: Attributes) -> Expr:
+    _only(a, {n.Limit.RATE, n.Limit.UNIT, n.Limit.BURST}, zero=(n.Limit.TYPE, n.Limit.FLAGS))
+    if number64(a[n.Limit.UNIT]) != n.A_SECOND:
+        raise _UnknownFormError
+    return "limit", number64(a[n.Limit.RATE]), number32(a[n.Limit.BURST])
+
+
+def _log(a: Attributes) -> Expr:
+    _only(a, {n.Log.GROUP, n.Log.PREFIX, n.Log.SNAPLEN})
+    (group,) = struct.unpack(">H", a[n.Log.GROUP])
+    return "log", group, string(a[n.Log.PREFIX]), number32(a[n.Log.SNAPLEN])
+
+
 _EXPRESSIONS: dict[str, Callable[[Attributes], Expr]] = {
     "meta": _meta,
     "payload": _payload,
@@ -153,6 +166,8 @@ _EXPRESSIONS: dict[str, Callable[[Attributes], Expr]] = {
     "lookup": _lookup,
     "immediate": _immediate,
     "objref": _objref,
+    "limit": _limit,
+    "log": _log,
 }
 
 # --- chains, sets, elements, objects ------------------------------------------------------------

@@ -98,6 +98,23 @@ _EXPRESSIONS: dict[str, tuple[str, Callable[..., tuple[bytes, ...]]]] = {
         "immediate",
         lambda code, chain: (be32(1, 0), nested(2, _verdict(code, chain))),
     ),
+    "limit": (
+        "limit",
+        lambda rate, burst: (
+            be64(n.Limit.RATE, rate),
+            be64(n.Limit.UNIT, n.A_SECOND),
+            be32(n.Limit.BURST, burst),
+            be32(n.Limit.TYPE, n.LIMIT_PACKETS),
+        ),
+    ),
+    "log": (
+        "log",
+        lambda group, prefix, snaplen: (
+            attribute(n.Log.GROUP, struct.pack(">H", group)),
+            text(n.Log.PREFIX, prefix),
+            be32(n.Log.SNAPLEN, snaplen),
+        ),
+    ),
     "counter": ("objref", lambda name: (be32(1, n.OBJECT_COUNTER), text(2, name))),
 }
 

@@ -98,12 +98,27 @@ class Object(IntEnum):
     DATA = 4
 
 
+class Limit(IntEnum):
+    RATE = 1
+    UNIT = 2
+    BURST = 3
+    TYPE = 4
+    FLAGS = 5
+
+
+class Log(IntEnum):
+    GROUP = 1
+    PREFIX = 2
+    SNAPLEN = 3
+
+
 class Generation(IntEnum):
     ID = 1
     PROCESS = 2
     PROGRAM = 3
 
 
+A_SECOND, LIMIT_PACKETS = 1, 0
 LIST_ENTRY = 1
 DATA_VALUE, DATA_VERDICT = 1, 2
 VERDICT_CODE, VERDICT_CHAIN = 1, 2

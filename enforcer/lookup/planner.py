@@ -100,13 +100,22 @@ def _counted(tree: RadixTree, family: Family) -> list[tuple[Family, str, int]]:
 
 def classify(tables: Tables, family: Family, address: int) -> LookupClass | None:
     """What the kernel finds for an address: the stages in their order, the first hit."""
+    hit = first_hit(tables, family, address)
+    if hit is None:
+        return None
+    stage, place = hit
+    number = int(stage.classes[place])
+    return next(entry for entry in tables.classes if entry.id == number)
+
+
+def first_hit(tables: Tables, family: Family, address: int) -> tuple[Stage, int] | None:
+    """The stage that answers for an address, and the place of its key; None when none does."""
     for stage in tables.of_family(family):
         bits = BITS[family]
         key = address >> (bits - stage.length) << (bits - stage.length)
         place = _find(stage.keys, family, key)
         if place is not None:
-            number = int(stage.classes[place])
-            return next(entry for entry in tables.classes if entry.id == number)
+            return stage, place
     return None
 
 

@@ -48,14 +48,30 @@ class Metrics:
         )
         for result in ("unchanged", "changed", "failed"):
             self.applies.labels(result)
-        # Filled by whoever compares and whoever writes; there from the start, so that an alert on
-        # their rate has something to look at.
+        # Filled by whoever compares; there from the start, so that an alert on their rate has
+        # something to look at.
+        self._samples = Counter(
+            "enforcer_samples",
+            "Sampled packets that were counted and judged again",
+            registry=self.registry,
+        )
+        self._samples_lost = Counter(
+            "enforcer_samples_lost",
+            "Times that samples came faster than they could be read",
+            registry=self.registry,
+        )
         self.kernel_mismatches = Counter(
             "enforcer_kernel_mismatches",
             "Verdicts of the kernel that differ from those of the registry",
             registry=self.registry,
         )
         self.registry.register(_AtScrape(snapshot, totals, record))
+
+    def sampled(self, seen: int, lost: int, mismatches: int) -> None:
+        """What the self-check has found since it last told."""
+        self._samples.inc(seen)
+        self._samples_lost.inc(lost)
+        self.kernel_mismatches.inc(mismatches)
 
 
 class _AtScrape(Collector):

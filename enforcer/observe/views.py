@@ -37,8 +37,13 @@ def _local(instant: datetime, zone: tzinfo) -> str:
     return instant.astimezone(zone).isoformat()
 
 
-def status_view(s: Snapshot, version: str, record: RecordState | None = None) -> dict[str, Any]:
-    """`record`: the audit log, where it is known."""
+def status_view(
+    s: Snapshot,
+    version: str,
+    record: RecordState | None = None,
+    samples: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """`record`: the audit log, where it is known; `samples`: the self-check, likewise."""
     counts = {
         f"ipv{family}": sum(count for f, _, count in s.prefixes if f == family)
         for family in FAMILIES
@@ -71,6 +76,7 @@ def status_view(s: Snapshot, version: str, record: RecordState | None = None) ->
         "feeds": [feed_view(look) for look in s.fetched],
         "missing_devices": list(s.missing_devices),
         **({"audit": record_view(record)} if record else {}),
+        **({"samples": samples} if samples else {}),
     }
 
 

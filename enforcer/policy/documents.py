@@ -37,6 +37,7 @@ from enforcer.policy.fields import (
     TimeOrDay,
     WindowId,
 )
+from enforcer.policy.limits import SAMPLE_DEFAULT, SAMPLE_MOST
 
 
 class GatewaySection(Section):
@@ -113,6 +114,14 @@ class MetricsSection(Section):
     )
 
 
+class ObserveSection(Section):
+    sample: Annotated[int, Field(ge=0, le=SAMPLE_MOST)] = Field(
+        SAMPLE_DEFAULT,
+        description="how many packets a second of each kind have their headers checked and counted "
+        "while a window is armed, 0 for none",
+    )
+
+
 class MainSection(Section):
     """`enforcer.yaml`."""
 
@@ -128,6 +137,7 @@ class MainSection(Section):
     )
     links: dict[Name, LinkSection] = Field({}, description="the links that reserve may share out")
     metrics: MetricsSection | None = Field(None, description="where Prometheus scrapes")
+    observe: ObserveSection | None = Field(None, description="how much the daemon looks at traffic")
 
 
 class MarkSection(Section):

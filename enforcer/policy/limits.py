@@ -18,5 +18,8 @@ RESERVE_SHARE = 0.8
 # Less would be no guarantee, and HTB refuses a rate of nothing.
 RESERVE_LEAST_SHARE = 0.01
 
+# Packets a second of each kind (window, measure, verdict, family, category) that may be sampled.
+SAMPLE_DEFAULT, SAMPLE_MOST = 10, 1000
+
 # A registered prefix wider than this is a mistake, not a VPN end point.
 REGISTERED_SHORTEST = {4: 8, 6: 19}

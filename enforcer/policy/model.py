@@ -12,6 +12,7 @@ from datetime import datetime, timedelta, tzinfo
 from typing import Literal
 
 from enforcer.policy.feed import Feed
+from enforcer.policy.limits import SAMPLE_DEFAULT
 from enforcer.policy.prefix import Prefix, Service
 
 OnStop = Literal["keep", "release"]
@@ -233,6 +234,13 @@ class Metrics:
 
 
 @dataclass(frozen=True, slots=True)
+class Observe:
+    """`sample`: packets a second of each kind whose headers are checked; 0: none."""
+
+    sample: int = SAMPLE_DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """Everything the operator declared, but for the registrations themselves.
 
@@ -247,6 +255,7 @@ class Policy:
     links: tuple[Link, ...] = ()
     windows: tuple[Window, ...] = ()
     metrics: Metrics = Metrics()
+    observe: Observe = Observe()
     digest: str = ""
     # Thousands of windows are asked for by name at each step.
     _by_id: Mapping[str, Window] = field(init=False, repr=False, compare=False)

@@ -15,7 +15,16 @@ from enforcer.policy import limits
 from enforcer.policy.documents import EstateSection, MainSection, MetricsSection
 from enforcer.policy.estates import ipv4_addresses, ipv6_slash_64s
 from enforcer.policy.feed_sections import feed_of, file_of, wrong_with
-from enforcer.policy.model import Estate, Gateway, Link, Metrics, Policy, RegistrySpec, Tls
+from enforcer.policy.model import (
+    Estate,
+    Gateway,
+    Link,
+    Metrics,
+    Observe,
+    Policy,
+    RegistrySpec,
+    Tls,
+)
 from enforcer.policy.places import Document, Path
 from enforcer.policy.prefix import PROTOCOL_NAMES, Family, Prefix, Service, parse_prefix
 from enforcer.policy.shape import Checked, check
@@ -84,6 +93,7 @@ def _policy(main: MainSection) -> Policy:
             Link(name, link.device, link.rate) for name, link in sorted(main.links.items())
         ),
         metrics=_metrics(main.metrics) if main.metrics else Metrics(),
+        observe=Observe(main.observe.sample) if main.observe else Observe(),
     )
 
 

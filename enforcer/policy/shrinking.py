@@ -7,8 +7,10 @@ registry that was refused: what is accepted is what was looked at, and not what 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.registry_columns import Registry, day_number, shrink
@@ -70,3 +72,22 @@ def _said(loss: Loss, limit: float, token: str) -> str:
         f"than shrink_limit {limit:.0%}; check the registry files, or, if it is meant: enforcer "
         f"reload --accept-shrink {token}"
     )
+
+
+def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
+    """A row for each category of which a prefix appears or vanishes on the day, in order."""
+    gone = {name: removed for name, _, _, removed in shrink(old, new, day)}
+    come = {name: removed for name, _, _, removed in shrink(new, old, day)}
+    count: dict[str, int] = defaultdict(int)
+    for (_, category), number in new.count(day).items():
+        count[category] += number
+    return [
+        {
+            "category": name,
+            "appear": come.get(name, 0),
+            "vanish": gone.get(name, 0),
+            "now": count[name],
+        }
+        for name in dict.fromkeys(old.categories + new.categories)
+        if name in gone or name in come
+    ]

@@ -13,6 +13,7 @@ from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.case import Case, Condition
 from enforcer.ruleset.measures import parse_counter
 from enforcer.ruleset.registered import SERVICES, category_ids, hit_rules, service_classes
+from enforcer.ruleset.sampling import deciding
 
 
 def class_violations(case: Case) -> list[str]:
@@ -208,14 +209,15 @@ def _notes(chain: v.Chain) -> list[set[Note]] | None:
 
 
 def _counted(chain: v.Chain) -> set[str]:
-    names = [s.counter for s in chain.rules[0].statements if isinstance(s, v.Count)]
+    names = [s.counter for s in deciding(chain)[0].statements if isinstance(s, v.Count)]
     return {parsed.category for parsed in map(parse_counter, names) if parsed is not None}
 
 
 def accepts_all(chain: v.Chain) -> bool:
-    """The first rule accepts whatever comes."""
-    if not chain.rules:
+    """The first rule that decides accepts whatever comes."""
+    rules = deciding(chain)
+    if not rules:
         return False
-    *before, last = chain.rules[0].statements
+    *before, last = rules[0].statements
     harmless = (v.Count, v.SetMark, v.SetDscp, v.SetPriority, v.DropClass)
     return isinstance(last, v.Accept) and all(isinstance(s, harmless) for s in before)

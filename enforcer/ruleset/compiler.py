@@ -19,6 +19,7 @@ from enforcer.ruleset.mark import mark_part
 from enforcer.ruleset.measures import Part
 from enforcer.ruleset.registered import services_part
 from enforcer.ruleset.reserve import reserve_part, shaper
+from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
 from enforcer.ruleset.vocabulary import (
     ArmingSet,
     Container,
@@ -49,11 +50,13 @@ def compile_ruleset(
     *,
     devices: frozenset[str],
     unshapeable: frozenset[str] = frozenset(),
+    sampling: Sampling = NO_SAMPLES,
 ) -> Ruleset:
     """What should be in the kernel while just these windows are active.
 
     `devices` are the interfaces that exist; a reserve on one that does not is left out until it is
-    back. `unshapeable` are devices whose root qdisc is somebody else's.
+    back. `unshapeable` are devices whose root qdisc is somebody else's. `sampling`: how many
+    packets of each kind are told of; none, unless somebody listens.
     """
     containers: list[Container] = [RegisteredMap(stage) for stage in tables.stages]
     if tables.front is not None:
@@ -66,15 +69,23 @@ def compile_ruleset(
         if window.guard:
             estate, uplinks = policy.estate(window.guard.estate), policy.gateway.uplinks
             window_parts.append(
-                guard_part(window.id, estate, uplinks, policy.lifelines, tables, stage=window.stage)
+                guard_part(
+                    window.id,
+                    estate,
+                    uplinks,
+                    policy.lifelines,
+                    tables,
+                    sampling,
+                    stage=window.stage,
+                )
             )
         if window.mark:
-            window_parts.append(mark_part(window.id, window.mark, tables))
+            window_parts.append(mark_part(window.id, window.mark, tables, sampling))
         if window.reserve:
             link = policy.link(window.reserve.link)
             if link.device in devices - unshapeable:
                 reserves[link.name].append(window.reserve)
-                window_parts.append(reserve_part(window.id, link, tables))
+                window_parts.append(reserve_part(window.id, link, tables, sampling))
         if window_parts:
             containers.append(arming_set(policy, activation))
             parts += window_parts

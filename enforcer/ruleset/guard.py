@@ -15,6 +15,7 @@ from enforcer.policy.model import Estate
 from enforcer.policy.prefix import FAMILIES, PROTOCOLS, Family, Prefix
 from enforcer.ruleset.measures import LIFELINE, UNREGISTERED, CounterName, Part
 from enforcer.ruleset.registered import registered_lookup
+from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import (
     Accept,
     AddressIn,
@@ -106,6 +107,7 @@ def guard_part(
     uplinks: tuple[str, ...],
     lifelines: tuple[Prefix, ...],
     tables: Tables,
+    sampling: Sampling,
     *,
     stage: bool,
 ) -> Part:
@@ -123,7 +125,9 @@ def guard_part(
         is_family, flow, new = IsFamily(family), f"{owner}.flow{family}", f"{owner}.new{family}"
         inbound = f"{owner}.inbound{family}"
         base_rules += [Rule((is_family, match, Goto(inbound))) for match in to_estate]
-        new_chain, behind, sets = _new_flow(owner, window, family, lifelines, tables, stage=stage)
+        new_chain, behind, sets = _new_flow(
+            owner, window, family, lifelines, tables, sampling, stage=stage
+        )
         asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in services)
         came_in = tuple(Rule((IifName(uplink), Goto(flow))) for uplink in uplinks)
         chains += [*behind, new_chain, Chain(flow, asked), Chain(inbound, came_in)]
@@ -138,6 +142,7 @@ def _new_flow(
     family: Family,
     lifelines: tuple[Prefix, ...],
     tables: Tables,
+    sampling: Sampling,
     *,
     stage: bool,
 ) -> tuple[Chain, tuple[Chain, ...], list[Container]]:
@@ -147,14 +152,20 @@ def _new_flow(
         return (CounterName("guard", window, "let_in", family, category).count,)
 
     from_lifeline, sets = prefix_matches(f"{owner}.lifelines", "saddr", lifelines, family)
-    lookup = registered_lookup(owner, None, tables, family, ("saddr",), let_in)
+    lookup = registered_lookup(owner, None, tables, family, ("saddr",), let_in, sampling)
     held = CounterName(
         "guard", window, "would_drop" if stage else "held_back", family, UNREGISTERED
     )
     rest: tuple[Statement, ...] = (held.count,) if stage else (held.count, Drop())
+    lifeline = let_in(family, LIFELINE)
+    passing = [
+        (*sampling.before(lifeline, m), Rule((IsFamily(family), m, *lifeline, Accept())))
+        for m in from_lifeline
+    ]
     rules = (
-        *(Rule((IsFamily(family), m, *let_in(family, LIFELINE), Accept())) for m in from_lifeline),
+        *(rule for rules in passing for rule in rules),
         *lookup.rules,
+        *sampling.before(rest),
         Rule(rest),
     )
     new_chain = Chain(f"{owner}.new{family}", rules)

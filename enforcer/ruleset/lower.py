@@ -11,12 +11,14 @@ Forms:
   ("payload", dreg, base, offset, length)  base 1: network header, 2: transport header
   ("payload_set", sreg, base, offset, length, csum_type, csum_offset)
   ("bitwise", sreg, dreg, length, mask, xor)
-  ("cmp", sreg, op, data)                  op 0: equal, 3: lower or equal, 5: greater or equal
+  ("cmp", sreg, op, data)                  op 0: equal, 2: lower, 3: or equal, 5: greater or equal
   ("lookup", set name, sreg)               membership
   ("lookup_map", map name, sreg, dreg)     dreg 0: the map's verdict is the packet's
   ("immediate", dreg, data)
   ("verdict", code, chain or None)         accept 1, drop 0, return -5, jump -3, goto -4
   ("counter", object name)
+  ("limit", packets a second, burst)       breaks above that
+  ("log", group, prefix, snaplen)          to the listener of an NFLOG group
 """
 
 from __future__ import annotations
@@ -31,9 +33,9 @@ from enforcer.ruleset import vocabulary as v
 Expr = tuple[Any, ...]
 
 META_PRIORITY, META_MARK, META_IIFNAME, META_OIFNAME = 2, 3, 6, 7
-META_NFPROTO, META_L4PROTO = 15, 16
+META_NFPROTO, META_L4PROTO, META_RANDOM = 15, 16, 24
 NETWORK, TRANSPORT = 1, 2
-EQ, LTE, GTE = 0, 3, 5
+EQ, LT, LTE, GTE = 0, 2, 3, 5
 ACCEPT, DROP, JUMP, GOTO, RETURN = 1, 0, -3, -4, -5
 _REG, _REG2 = 1, 2
 
@@ -134,6 +136,11 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
         ("cmp", _REG, EQ, b"\x02"),
     ),
     v.Armed: lambda s: (("meta", META_NFPROTO, _REG), ("lookup", s.set_name, _REG)),
+    # The random number has no byte order: it is compared as it stands, from the left.
+    v.OneIn: lambda s: (
+        ("meta", META_RANDOM, _REG),
+        ("cmp", _REG, LT, struct.pack(">I", s.below)),
+    ),
     v.FrontIn: lambda s: (
         ("payload", _REG, NETWORK, _ADDRESS_OFFSET[4, s.side], 2),
         ("lookup", v.FRONT, _REG),
@@ -146,6 +153,10 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
     v.SetMark: lambda s: _set_meta(META_MARK, s.fwmark),
     v.SetDscp: _set_dscp,
     v.SetPriority: lambda s: _set_meta(META_PRIORITY, s.major << 16 | s.minor),
+    v.Sample: lambda s: (
+        ("limit", s.rate, s.rate),
+        ("log", v.SAMPLE_GROUP, s.label, s.header_bytes),
+    ),
     v.Jump: lambda s: (("verdict", JUMP, s.chain),),
     v.Goto: lambda s: (("verdict", GOTO, s.chain),),
     v.Accept: lambda s: (("verdict", ACCEPT, None),),

@@ -10,13 +10,14 @@ from enforcer.policy.model import Mark
 from enforcer.policy.prefix import FAMILIES, Family
 from enforcer.ruleset.measures import CounterName, Part
 from enforcer.ruleset.registered import by_family, registered_lookup
+from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import Chain, Hook, SetDscp, SetMark, Statement
 
 # Where `nft` has "mangle": before routing decides, so that fwmark rules see it.
 HOOK = Hook("prerouting", -150)
 
 
-def mark_part(window: str, mark: Mark, tables: Tables) -> Part:
+def mark_part(window: str, mark: Mark, tables: Tables, sampling: Sampling) -> Part:
     owner = f"mark.{window}"
 
     def act(family: Family, category: str) -> tuple[Statement, ...]:
@@ -26,10 +27,10 @@ def mark_part(window: str, mark: Mark, tables: Tables) -> Part:
         return (count, *fwmark, *dscp)
 
     lookups = {
-        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
+        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act, sampling)
         for family in FAMILIES
     }
-    rules, chains = by_family(owner, lookups)
+    rules, chains = by_family(owner, lookups, lambda f: sampling.missed("mark", window, f))
     return Part(
         containers=tuple(m for lookup in lookups.values() for m in lookup.maps),
         chains=(

@@ -13,6 +13,7 @@ Verdict = Literal["marked", "reserved", "let_in", "held_back", "would_drop"]
 MEASURE_NAMES: tuple[MeasureName, ...] = ("guard", "mark", "reserve")
 VERDICTS: tuple[Verdict, ...] = ("marked", "reserved", "let_in", "held_back", "would_drop")
 LIFELINE, UNREGISTERED = "lifeline", "unregistered"
+UNTOUCHED: Literal["untouched"] = "untouched"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,41 @@ class CounterName:
     @property
     def count(self) -> Count:
         return Count(str(self))
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SampleName:
+    """What the rules say that they do to a sampled packet; `verdict` is `untouched` where a measure
+    looked it up and found nothing. From the operator's own names only, as a counter's.
+    """
+
+    measure: MeasureName
+    window: str
+    verdict: Verdict | Literal["untouched"]
+    family: Family
+    category: str
+
+    def __str__(self) -> str:
+        return f"{self.measure}/{self.window}/{self.verdict}/ip{self.family}/{self.category}"
+
+    @classmethod
+    def counted(cls, name: CounterName) -> SampleName:
+        return cls(name.measure, name.window, name.verdict, name.family, name.category)
+
+    @classmethod
+    def untouched(cls, measure: MeasureName, window: str, family: Family) -> SampleName:
+        return cls(measure, window, UNTOUCHED, family, UNREGISTERED)
+
+
+def parse_sample(label: str) -> SampleName | None:
+    """What the label of a sample says; None for a label that we never make."""
+    parts = label.split("/")
+    if len(parts) == 5 and parts[2] == UNTOUCHED and parts[4] == UNREGISTERED:
+        # Otherwise of the same form as a counter's name.
+        like = parse_counter("/".join((*parts[:2], "marked", *parts[3:])))
+        return SampleName.untouched(like.measure, like.window, like.family) if like else None
+    counter = parse_counter(label)
+    return SampleName.counted(counter) if counter else None
 
 
 def parse_counter(name: str) -> CounterName | None:

@@ -24,10 +24,11 @@ from enforcer.ruleset.dropping import armed_windows, drop_violations
 from enforcer.ruleset.measures import LIFELINE, UNREGISTERED, parse_counter
 from enforcer.ruleset.paths import Step, steps
 from enforcer.ruleset.registered import service_chain, service_classes
+from enforcer.ruleset.sampling import sampling_violations
 
 CHANGES = (v.SetMark, v.SetDscp, v.SetPriority)
-ACTING = (*CHANGES, v.TakeClass, v.NoteClass, v.DropClass, v.Drop)
-WORDS = (*v.MATCHES, v.ByClass, v.NoteClass, v.DropClass, v.Count, *CHANGES)
+ACTING = (*CHANGES, v.TakeClass, v.NoteClass, v.DropClass, v.Drop, v.Sample)
+WORDS = (*v.MATCHES, v.ByClass, v.NoteClass, v.DropClass, v.Count, v.Sample, *CHANGES)
 VERDICT_WORDS = (v.Jump, v.Goto, v.Accept, v.Return, v.Drop)
 _OF_TRANSPORT = (v.PortIn, v.PortInSet, v.TcpStart)
 _WITH_PORTS = {v.Protocol(PROTOCOLS[name]) for name in PORT_PROTOCOLS}
@@ -50,7 +51,7 @@ def check(
     )
     found = [*_inert(case, places), *_closed_vocabulary(case), *_no_persons(case)]
     found += [*_ceilings(case), *_links(case), *_registered_maps(case), *class_violations(case)]
-    found += _names(case)
+    found += [*_names(case), *sampling_violations(case)]
     try:
         walked = list(steps(ruleset))
     except ValueError as error:

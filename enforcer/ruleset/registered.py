@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from enforcer.lookup.classes import class_of
 from enforcer.lookup.tables import LookupClass, Tables, Term
 from enforcer.policy.prefix import Family, Service
+from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import (
     Accept,
     ByClass,
@@ -139,6 +140,7 @@ def registered_lookup(
     family: Family,
     sides: Sequence[Side],
     act: Callable[[Family, str], tuple[Statement, ...]],
+    sampling: Sampling,
 ) -> RegisteredLookup:
     """The lookup of one family for the chain family `owner` (`mark.WINDOW`).
 
@@ -150,7 +152,7 @@ def registered_lookup(
     if not stages:
         return RegisteredLookup()
     ids, with_services = category_ids(tables), service_classes(tables)
-    actions = {c: Chain(f"{owner}.ip{family}.{c}", (_action(act(family, c)),)) for c in ids}
+    actions = {c: Chain(f"{owner}.ip{family}.{c}", _actions(act(family, c), sampling)) for c in ids}
     by_category = tuple((ids[c], chain.name) for c, chain in actions.items())
     classes = ClassMap(f"{owner}.classes{family}", by_category)
     chains, maps = list(actions.values()), [classes]
@@ -193,20 +195,24 @@ def hit_rules(categories: str) -> tuple[Rule, ...]:
 
 
 def by_family(
-    name: str, lookups: dict[Family, RegisteredLookup]
+    name: str,
+    lookups: dict[Family, RegisteredLookup],
+    missed: Callable[[Family], tuple[Rule, ...]],
 ) -> tuple[tuple[Rule, ...], tuple[Chain, ...]]:
-    """The rules of both families for one chain, and a chain for IPv6 behind them.
+    """The rules of both families for one chain, and a chain for IPv6 behind them. `missed` are the
+    rules for what neither lookup has found.
 
     IPv4 stands in front: most packets are IPv4, and its first rules need not ask for the family
     (see `FrontIn`). IPv6 is asked for once.
     """
     rules = lookups[4].rules
     if not lookups[6].rules:
-        return rules, ()
-    ipv6 = Chain(f"{name}.ip6", lookups[6].rules)
-    return (*rules, Rule((IsFamily(6), Goto(ipv6.name)))), (ipv6,)
+        return (*rules, *missed(4), *missed(6)), ()
+    ipv6 = Chain(f"{name}.ip6", (*lookups[6].rules, *missed(6)))
+    return (*rules, Rule((IsFamily(6), Goto(ipv6.name))), *missed(4)), (ipv6,)
 
 
-def _action(statements: tuple[Statement, ...]) -> Rule:
+def _actions(statements: tuple[Statement, ...], sampling: Sampling) -> tuple[Rule, ...]:
     wiped = any(isinstance(s, SetPriority) for s in statements)
-    return Rule((*statements, *(() if wiped else (DropClass(),)), Accept()))
+    acting = Rule((*statements, *(() if wiped else (DropClass(),)), Accept()))
+    return *sampling.before(statements), acting

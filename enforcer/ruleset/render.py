@@ -63,6 +63,7 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.HasTransport: lambda s: "@th,0,24 >= 0x0",
     v.TcpStart: lambda s: "tcp flags & (syn | ack) == syn",
     v.Armed: lambda s: f"meta nfproto @{s.set_name}",
+    v.OneIn: lambda s: f"meta random < {s.below:#010x}",
     v.FrontIn: lambda s: f"@nh,{96 if s.side == 'saddr' else 128},16 @{v.FRONT}",
     v.TakeClass: _take_class,
     v.ByClass: lambda s: f"meta priority vmap @{s.map_name}",
@@ -72,6 +73,10 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.SetMark: lambda s: f"meta mark set {s.fwmark:#010x}",
     v.SetDscp: lambda s: f"{_IP[s.family]} dscp set {DSCP_NAMES.get(s.dscp, hex(s.dscp))}",
     v.SetPriority: lambda s: f"meta priority set {s.major:x}:{s.minor:x}",
+    v.Sample: lambda s: (
+        f"limit rate {s.rate}/second burst {s.rate} packets "
+        f'log prefix "{s.label}" group {v.SAMPLE_GROUP} snaplen {s.header_bytes}'
+    ),
     v.Jump: lambda s: f"jump {s.chain}",
     v.Goto: lambda s: f"goto {s.chain}",
     v.Accept: lambda s: "accept",

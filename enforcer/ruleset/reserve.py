@@ -11,6 +11,7 @@ from enforcer.policy.model import Link, Reserve
 from enforcer.policy.prefix import FAMILIES, Family
 from enforcer.ruleset.measures import CounterName, Part
 from enforcer.ruleset.registered import by_family, registered_lookup
+from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import (
     REGISTERED_MINOR,
     SHAPER_MAJOR,
@@ -27,7 +28,7 @@ from enforcer.ruleset.vocabulary import (
 HOOK = Hook("postrouting", -150)
 
 
-def reserve_part(window: str, link: Link, tables: Tables) -> Part:
+def reserve_part(window: str, link: Link, tables: Tables, sampling: Sampling) -> Part:
     owner = f"reserve.{window}"
     to_class = SetPriority(SHAPER_MAJOR, REGISTERED_MINOR)
 
@@ -35,10 +36,10 @@ def reserve_part(window: str, link: Link, tables: Tables) -> Part:
         return CounterName("reserve", window, "reserved", family, category).count, to_class
 
     lookups = {
-        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act)
+        family: registered_lookup(owner, window, tables, family, ("saddr", "daddr"), act, sampling)
         for family in FAMILIES
     }
-    rules, chains = by_family(owner, lookups)
+    rules, chains = by_family(owner, lookups, lambda f: sampling.missed("reserve", window, f))
     on_link = Chain(f"{owner}.link", rules)
     base = Chain(owner, (Rule((OifName(link.device), Goto(on_link.name))),), HOOK)
     return Part(

@@ -111,6 +111,19 @@ class Armed:
         return armed_set(self.window)
 
 
+@dataclass(frozen=True, slots=True)
+class OneIn:
+    """`meta random < 0x04000000`: one packet in `number`, by chance. In front of a `Sample` only
+    (`sampling`): nothing else may depend on it.
+    """
+
+    number: int
+
+    @property
+    def below(self) -> int:
+        return min((1 << 32) // self.number, 0xFFFFFFFF)
+
+
 # --- the registered lookup --------------------------------------------------------------------
 
 
@@ -195,6 +208,24 @@ class SetPriority:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """`limit rate 10/second burst 10 packets log prefix "…" group 58608 snaplen 24`: the packet's
+    header is told to whoever listens, at most `rate` times a second; the packet goes on as it was.
+
+    `label` says what the rules do to it (`SampleName`). Of a packet no more is told than its IP
+    header and the four bytes behind it, which of every protocol are header (docs/decisions/0028).
+    """
+
+    label: str
+    family: Family
+    rate: int
+
+    @property
+    def header_bytes(self) -> int:
+        return SAMPLED_BYTES[self.family]
+
+
+@dataclass(frozen=True, slots=True)
 class Jump:
     chain: str
 
@@ -231,6 +262,7 @@ Match = (
     | HasTransport
     | TcpStart
     | Armed
+    | OneIn
     | FrontIn
     | TakeClass
 )
@@ -242,6 +274,7 @@ Action = (
     | SetMark
     | SetDscp
     | SetPriority
+    | Sample
     | Jump
     | Goto
     | Accept
@@ -261,6 +294,7 @@ MATCHES = (
     HasTransport,
     TcpStart,
     Armed,
+    OneIn,
     FrontIn,
     TakeClass,
 )
@@ -482,6 +516,10 @@ class Ruleset:
         return self._index.get(name)
 
 
+# An IP header without options, and four bytes: both ports, or what ESP, GRE and ICMP begin with.
+SAMPLED_BYTES: dict[Family, int] = {4: 24, 6: 44}
+# Of the 65,536 groups of NFLOG ours, as the HTB has its handle.
+SAMPLE_GROUP = 0xE4F0
 TABLE = "enforcer"
 LEDGER_CHAIN = "ledger"
 FRONT = "front4"

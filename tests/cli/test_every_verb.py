@@ -23,6 +23,7 @@ ARGUMENTS = {
     "status": "",
     "explain": "198.51.100.9",
     "replay": "capture.pcap",
+    "watch": "--count 1 --interval 0.2",
     "windows": "",
     "declare": "--for 1h --measure mark=0x51 --reason r --reference R-1 --dry-run",
     "confirm": "ddos",

@@ -12,7 +12,7 @@ import pytest
 from enforcer.control import ControlSocket
 from enforcer.kernel.fake import FakeKernel
 from enforcer.policy.registry import parse_registry
-from enforcer.service import changes
+from enforcer.policy.shrinking import changes
 from tests.cli.cli_worlds import REGISTRY, Place, window_text
 
 

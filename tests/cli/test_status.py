@@ -79,6 +79,26 @@ def test_feeds_are_told_with_what_is_wrong(place: Place, kernel: FakeKernel) -> 
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({}, None),
+        ({"judged": 1200}, "1,200 packets judged again, none otherwise than the registry"),
+        ({"judged": 1, "mismatches": 1}, "1 packet judged again, 1 otherwise than the registry"),
+        ({"problem": "sample: somebody else listens"}, "none: sample: somebody else listens"),
+    ],
+)
+def test_the_self_check_is_told_of_once_there_is_something(
+    place: Place, kernel: FakeKernel, more: dict[str, object], told: str | None
+) -> None:
+    daemon = place.daemon(kernel)
+    daemon.step()
+    samples = {"rate": 10, "problem": None, "seen": 0, "lost": 0, "judged": 0, "mismatches": 0}
+    view = status_view(daemon.snapshot(), "9.9", samples=samples | more)
+    found = [line for line in text(view, place.now, PLAIN) if line.startswith("sampled")]
+    assert found == ([] if told is None else [f"sampled   {told}"])
+
+
 def test_without_a_daemon_the_kernel_is_asked(place: Place, kernel: FakeKernel) -> None:
     place.daemon(kernel).step()
     said = place.run("status")

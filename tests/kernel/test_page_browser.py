@@ -100,7 +100,8 @@ def _windows(reason: str = "DDoS on the VPN concentrators, 40 Gbit/s of UDP") ->
         plain("cable-works", "Works on the western cable", 4 * day, 2 * day),
         plain("line-card", "A line card is exchanged", -5 * day, day / 2),
         plain("new-moon", "Standby for a holiday", 14 * day, day) + "  provisional: true\n",
-        RECURRING.format(start=now - 21 * day),
+        # A day on which there is an exam, whatever day it is today.
+        RECURRING.format(start=now - (21 + now.weekday()) * day),
     ))  # fmt: skip
 
 

@@ -24,6 +24,7 @@ from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink
 from enforcer.kernel.nft import NftKernel
 from enforcer.kernel.others import read_others
+from enforcer.kernel.samples import SampleListener
 from enforcer.kernel.wire import (
     Message,
     attribute,
@@ -88,6 +89,8 @@ NAMES = {
     22: "GET_ADDRESS",
     38: "GET_QDISC",
     42: "GET_CLASS",
+    # nfnetlink_log's.
+    4 << 8 | 1: "NFULNL_CONFIG",
 }
 RULES = v.Chain("matches", (v.Rule((v.ByClass(e.CLASSES.name),)),))
 # The kinds of requests → what a kernel with a table, a rule that looks up a verdict map, a counter
@@ -110,6 +113,7 @@ ASKED: dict[str, Callable[[NftKernel], object]] = {
     "elements that are missing": lambda kernel: kernel.elements(e.MAP4.name, [MISSING]),
     "addresses": lambda kernel: read_addresses(kernel._route),
     "what others have": lambda kernel: read_others(kernel._netfilter),
+    "samples": lambda _: SampleListener().close(),
     "whether it logs": lambda kernel: probe.logs_to_user_space(kernel._netfilter),
 }
 
@@ -131,7 +135,7 @@ def asked() -> Iterator[tuple[str, bytes]]:
 
 def name(message: bytes) -> str:
     kind = struct.unpack_from("=H", message, 4)[0]
-    if kind >> 8:
+    if kind >> 8 == NFT >> 8:
         return "GET_FLOWTABLE" if kind & 0xFF == 23 else n.Msg(kind & 0xFF).name
     return NAMES[kind]
 
@@ -151,8 +155,8 @@ def test_messages_are_made_where_this_looks() -> None:
     """Another module that makes messages has to be among what is overheard below."""
     assert makers() == {
         *("kernel.elements", "kernel.encode", "kernel.links", "kernel.netlink", "kernel.nft"),
-        *("kernel.others", "kernel.parking", "kernel.probe", "kernel.series", "kernel.shaping"),
-        "kernel.wire",
+        *("kernel.others", "kernel.parking", "kernel.probe", "kernel.samples", "kernel.series"),
+        *("kernel.shaping", "kernel.wire"),
     }
 
 
@@ -229,6 +233,7 @@ def test_nothing_is_sent_whose_shape_is_in_no_golden(
     real_world: RealWorld, sent: list[bytes]
 ) -> None:
     _do_everything(real_world)
+    SampleListener(real_world.namespace).close()
     real_world.nft(FOREIGN)
     with in_namespace(real_world.namespace):
         with closing(Netlink(NETLINK_ROUTE)) as route:

@@ -100,6 +100,8 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_contested": set(),
     "enforcer_promise_violations_total": set(),
     "enforcer_kernel_mismatches_total": set(),
+    "enforcer_samples_total": set(),
+    "enforcer_samples_lost_total": set(),
     "enforcer_clock_synchronised": set(),
     "enforcer_audit_records_total": set(),
     "enforcer_audit_newest_info": {"digest"},

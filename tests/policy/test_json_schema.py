@@ -23,7 +23,7 @@ def test_the_schema_names_the_keys_of_the_main_file_and_those_it_needs() -> None
     schema = json_schema("enforcer")
     assert set(schema["properties"]) == {
         *("version", "gateway", "categories", "registry"),
-        *("lifelines", "estates", "links", "metrics"),
+        *("lifelines", "estates", "links", "metrics", "observe"),
     }
     assert schema["required"] == ["version", "gateway", "categories", "registry"]
 

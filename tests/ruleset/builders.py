@@ -37,6 +37,7 @@ from enforcer.policy.prefix import (
     parse_service,
 )
 from enforcer.ruleset.compiler import compile_ruleset, epoch_ns
+from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
 from enforcer.ruleset.vocabulary import Ruleset
 
 STARTS_AT = datetime(2026, 12, 1, 8, tzinfo=UTC)
@@ -206,5 +207,6 @@ def compiled(
     policy: Policy = POLICY,
     registry: Tables = TABLES,
     devices: frozenset[str] = DEVICES,
+    sampling: Sampling = NO_SAMPLES,
 ) -> Ruleset:
-    return compile_ruleset(policy, activations, registry, devices=devices)
+    return compile_ruleset(policy, activations, registry, devices=devices, sampling=sampling)

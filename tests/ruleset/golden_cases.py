@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enforcer.policy.model import Guard, Mark, Reserve
 from enforcer.ruleset import render
+from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import Ruleset
 from tests.ruleset.builders import (
     ALL_THREE,
@@ -29,6 +30,7 @@ CASES: dict[str, Ruleset] = {
     "ipv4_only.nft": compiled(active(ALL_THREE), registry=TABLES_IPV4),
     "front.nft": compiled(active(ALL_THREE), registry=TABLES_FRONT),
     "front_no_window.nft": compiled(registry=TABLES_FRONT),
+    "sampled.nft": compiled(active(ALL_THREE), sampling=Sampling(10)),
     "two_windows.nft": compiled(
         active(ALL_THREE),
         active(window("mail-flood", guard=Guard("mail"), mark=Mark(0x52), lease="until-end"), 2),

@@ -19,8 +19,8 @@ from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.lower import Expr, lower_rule
 
 _NFPROTO = {4: 2, 6: 10}
-_PRIORITY, _MARK, _IIFNAME, _OIFNAME, _FAMILY, _L4PROTO = 2, 3, 6, 7, 15, 16
-_EQ, _LTE, _GTE = 0, 3, 5
+_PRIORITY, _MARK, _IIFNAME, _OIFNAME, _FAMILY, _L4PROTO, _RANDOM = 2, 3, 6, 7, 15, 16, 24
+_EQ, _LT, _LTE, _GTE = 0, 2, 3, 5
 _ACCEPT, _DROP, _RETURN, _JUMP, _GOTO = 1, 0, -5, -3, -4
 _STACK = 16
 
@@ -36,6 +36,8 @@ class Skb:
     mark: int = 0
     priority: int = 0
     counted: list[str] = field(default_factory=list)
+    # Under which name it was told of, and how much of it.
+    sampled: list[tuple[str, bytes]] = field(default_factory=list)
 
     @property
     def dscp(self) -> int:
@@ -214,7 +216,13 @@ class _Run:
             case "cmp":
                 source, op, data = a
                 value = r[source][: len(data)]
-                if not {_EQ: value == data, _LTE: value <= data, _GTE: value >= data}[op]:
+                holds = {
+                    _EQ: value == data,
+                    _LT: value < data,
+                    _LTE: value <= data,
+                    _GTE: value >= data,
+                }
+                if not holds[op]:
                     raise _Break
             case "lookup":
                 if not self.holds(a[0], r[a[1]]):
@@ -232,6 +240,11 @@ class _Run:
                 return a[0], a[1]
             case "counter":
                 skb.counted.append(a[0])
+            case "limit":
+                # Chance and the limit let every packet through here.
+                pass
+            case "log":
+                skb.sampled.append((a[1], bytes(skb.data[: a[2]])))
             case _:
                 raise AssertionError(f"no expression {name}")
         return None
@@ -251,6 +264,8 @@ class _Run:
             if self.transport.protocol is None:
                 raise _Break
             return bytes([self.transport.protocol])
+        if key == _RANDOM:
+            return bytes(4)
         if key in (_IIFNAME, _OIFNAME):
             return (skb.iif if key == _IIFNAME else skb.oif).encode().ljust(16, b"\0")
         return struct.pack("=I", {_MARK: skb.mark, _PRIORITY: skb.priority}[key])

@@ -37,11 +37,14 @@ class Packet:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`packet` as it leaves the hook; `counted` are the counters it passed, in order."""
+    """`packet` as it leaves the hook; `counted` are the counters it passed, in order, `sampled` the
+    names under which it was told of (every packet is, here).
+    """
 
     dropped: bool
     packet: Packet
     counted: tuple[str, ...]
+    sampled: tuple[str, ...] = ()
 
 
 class _Gone(Exception):  # noqa: N818 - nothing went wrong
@@ -54,6 +57,7 @@ class _Way:
     armed: frozenset[str]
     packet: Packet
     counted: list[str] = field(default_factory=list)
+    sampled: list[str] = field(default_factory=list)
     dropped: bool = False
 
     def set_of(self, name: str) -> v.Container:
@@ -100,6 +104,10 @@ class _Way:
         if isinstance(s, v.Count):
             assert s.counter in self.ruleset.counters
             self.counted.append(s.counter)
+        elif isinstance(s, v.Sample):
+            assert s.family == packet.family
+            assert -1 not in (packet.sport, packet.dport), "content for a header"
+            self.sampled.append(s.label)
         elif isinstance(s, v.Drop):
             self.dropped = True
             raise _Gone
@@ -138,6 +146,8 @@ class _Way:
             case v.TcpStart():
                 assert packet.protocol == 6
                 return packet.flags & (SYN | ACK) == SYN
+            case v.OneIn():
+                return True
             case v.Armed(window):
                 return window in self.armed
             case v.AddressIn(side, prefix):
@@ -210,4 +220,4 @@ def simulate(ruleset: v.Ruleset, packet: Packet, armed: frozenset[str]) -> Resul
         except _Gone:
             if way.dropped:
                 break
-    return Result(way.dropped, way.packet, tuple(way.counted))
+    return Result(way.dropped, way.packet, tuple(way.counted), tuple(way.sampled))

@@ -22,6 +22,7 @@ from enforcer.policy.model import (
 )
 from enforcer.policy.prefix import BITS, Family, Prefix, Service
 from enforcer.ruleset.compiler import compile_ruleset
+from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
 from enforcer.ruleset.vocabulary import Ruleset
 from tests.ruleset.builders import CATEGORIES, DEVICES, Registered, active, tables, window
 from tests.ruleset.simulator import ACK, SYN, Packet
@@ -92,10 +93,17 @@ class World:
     rows: tuple[Registered, ...]
     registry: Tables
     activations: tuple[Activation, ...]
+    sampling: Sampling = NO_SAMPLES
 
     @property
     def ruleset(self) -> Ruleset:
-        return compile_ruleset(self.policy, self.activations, self.registry, devices=DEVICES)
+        return compile_ruleset(
+            self.policy,
+            self.activations,
+            self.registry,
+            devices=DEVICES,
+            sampling=self.sampling,
+        )
 
 
 @st.composite
@@ -114,7 +122,8 @@ def worlds(draw: st.DrawFn) -> World:
     names = draw(st.sampled_from([("a",), ("a", "b"), ("a", "b", "c"), ()]))
     whole = Mark(draw(st.integers(1, 2**32 - 1)), draw(st.integers(0, 63)))
     activations = tuple(active(draw(windows(name, estates, whole))) for name in names)
-    return World(policy, rows, tables(*rows, front=draw(st.booleans())), activations)
+    registry = tables(*rows, front=draw(st.booleans()))
+    return World(policy, rows, registry, activations, Sampling(draw(st.sampled_from([0, 10]))))
 
 
 def edges(prefix: Prefix) -> tuple[int, ...]:
