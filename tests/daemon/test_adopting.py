@@ -95,3 +95,26 @@ def test_a_delta_that_does_not_fit_what_is_there_is_followed_by_a_whole_load(
     assert world.outcome.result == "changed", world.outcome.error
     assert any(isinstance(op, t.Load) and op.flush for op in world.outcome.operations)
     assert held(world) == sum(map(len, world.daemon.tables.stages)) > 0
+
+
+def test_a_delta_that_adds_what_is_there_under_another_class_is_followed_by_a_whole_load() -> None:
+    rows = [f"R-{n},198.51.{n}.7/32,freelancer,,,\n" for n in range(41)]
+    world = World()
+    world.registry = HEADER + "".join(rows[:-1])
+    world.start()
+    world.step_at(INSIDE)
+
+    def exchange(table: FakeTable | None) -> None:
+        assert table is not None
+        elements = table.sets[RegisteredMap(world.daemon.tables.stages[0]).name].elements
+        elements.popitem()
+        # That of the row which the update brings.
+        elements[bytes([198, 51, 40, 7])] = 1
+
+    world.kernel.edit(exchange)
+    world.registry = HEADER + "".join(rows)
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed", world.outcome.error
+    assert any(isinstance(op, t.Load) and op.flush for op in world.outcome.operations)
+    assert held(world) == sum(map(len, world.daemon.tables.stages)) > 0

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from daemon_worlds import BEFORE, CLOSES, INSIDE, OPENS, World
+from daemon_worlds import BEFORE, CLOSES, INSIDE, LEASE, OPENS, World
 
 from enforcer.drift import KINDS, Suspicion
 from enforcer.kernel.fake_table import FakeTable
@@ -58,6 +58,11 @@ def hook_elsewhere(table: Table) -> None:
     table.hooks["mark.ddos"] = Hook("prerouting", 7)
 
 
+def delete_a_chain(table: Table) -> None:
+    table.hooks.pop("mark.ddos")
+    table.rules.pop("mark.ddos")
+
+
 ACTS: dict[str, tuple[Callable[[World], None], set[str]]] = {
     "flush ruleset": (lambda w: w.kernel.flush(), {"table"}),
     "flush table": (edited(empty_the_table), {"rules", "ledger"}),
@@ -69,6 +74,7 @@ ACTS: dict[str, tuple[Callable[[World], None], set[str]]] = {
     "rules of a chain flushed": (edited(lambda x: x.rules.pop(first_chain(x))), {"rules"}),
     "a foreign chain": (edited(lambda x: x.hooks.update(theirs=None)), {"chain"}),
     "a chain hooked elsewhere": (edited(hook_elsewhere), {"chain"}),
+    "a chain deleted": (edited(delete_a_chain), {"chain"}),
     "a registered map flushed": (
         edited(lambda x: x.sets[map_name(x)].elements.clear()),
         {"elements"},
@@ -236,6 +242,34 @@ def test_what_we_load_in_a_second_transaction_of_a_step_is_no_drift() -> None:
     assert world.outcome.drift == frozenset()
 
 
+def test_a_link_that_another_program_frees_is_counted() -> None:
+    world = World()
+    world.kernel.foreign_qdiscs.add("wan0")
+    world.step_at(INSIDE)
+    assert not world.kernel.read().shapers
+    world.kernel.foreign_qdiscs.discard("wan0")
+    world.step_at(INSIDE)
+    assert world.outcome.drift == {"link"}
+    assert world.kernel.read().shapers
+
+
+def test_a_qdisc_of_ours_where_none_is_wanted_is_taken_away_and_counted() -> None:
+    world = World()
+    world.step_at(BEFORE)
+    world.kernel._shapers["wan0"] = Shaper("wan0", 10**9, 10**8)
+    world.step_at(BEFORE)
+    assert world.outcome.drift == {"qdisc"}
+    assert not world.kernel.read().shapers
+
+
+def test_a_lease_that_is_renewed_is_no_drift() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.step_at(INSIDE + LEASE / 2)
+    assert [type(op) for op in world.outcome.operations] == [t.Arm]
+    assert world.outcome.drift == frozenset()
+
+
 # --- standing down --------------------------------------------------------------------------------
 
 
@@ -278,3 +312,16 @@ def test_standing_down_a_map_that_lacks_some_of_its_elements_does_not_stay() -> 
     world.daemon.standing_down = "somebody keeps flushing"
     world.step_at(INSIDE)
     assert len(names - world.kernel.read().sets.keys()) == 1
+
+
+def test_standing_down_a_registry_that_changes_meanwhile_is_not_loaded() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    held = dict(world.kernel.read().ledger)
+    world.daemon.standing_down = "somebody keeps flushing"
+    world.registry = world.registry.replace("198.51.100.3/32", "198.51.100.33/32")
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert not any(isinstance(op, t.Load | t.Change) for op in world.outcome.operations)
+    left = world.kernel.read().ledger
+    assert left.items() < held.items()

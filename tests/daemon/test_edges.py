@@ -209,6 +209,15 @@ def test_a_clock_that_loses_its_source_meanwhile_arms_nothing() -> None:
     assert world.outcome.waiting == ("ddos",)
 
 
+def test_without_its_clocks_source_nothing_is_put_in_place_ahead() -> None:
+    world = World(require_clock=True)
+    world.step_at(BEFORE)
+    world.clock.right = False
+    world.step_at(READY)
+    state = world.kernel.read()
+    assert not any(".ddos" in name for name in (*state.chains, *state.sets))
+
+
 def test_a_commit_that_fails_at_the_instant_takes_the_ordinary_way() -> None:
     world = watched()
     world.step_at(BEFORE)

@@ -243,6 +243,7 @@ def test_1_a_measure_hooks_where_it_belongs_and_nowhere_else() -> None:
     base = GOOD.chain("mark.ddos")
     assert base is not None
     on_a_device = v.Hook("prerouting", -150, "wan0")
+    assert broken(with_chain(v.Chain("other.ddos", (), v.Hook("prerouting", -150))), 1)
     for hook in (v.Hook("postrouting", -150), v.Hook("ingress", 0, "wan0"), on_a_device):
         assert broken(with_chain(replace(base, hook=hook)), 1)
 
@@ -316,6 +317,11 @@ def test_2_no_lookup_without_the_arming_set() -> None:
     """It writes a class where the rules of another window may read it."""
     bare = v.Rule((v.IsFamily(4), v.TakeClass("saddr", 4, 32, container_of(4, 32))))
     assert broken(with_rules("mark.ddos", bare), 2)
+
+
+@pytest.mark.parametrize("word", [v.NoteClass(7), v.DropClass()], ids=repr)
+def test_2_no_note_of_a_class_without_the_arming_set(word: v.Statement) -> None:
+    assert broken(with_rules("mark.ddos", v.Rule((word,))), 2)
 
 
 def test_2_no_drop_when_the_arming_set_is_not_there() -> None:
