@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from daemon_worlds import BEFORE, CLOSES, INSIDE, LEASE, OPENS, World
+from daemon_worlds import BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, World
 
 from enforcer.drift import KINDS, Suspicion
 from enforcer.kernel.fake_table import FakeTable
@@ -316,10 +316,14 @@ def test_standing_down_a_map_that_lacks_some_of_its_elements_does_not_stay() -> 
 
 def test_standing_down_a_registry_that_changes_meanwhile_is_not_loaded() -> None:
     world = World()
+    # As many prefixes before as after, and none beside another.
+    rows = (f"R-{n},198.51.{n}.7/32,freelancer,,,\n" for n in range(0, 40, 2))
+    world.registry = HEADER + "".join(rows)
+    world.start()
     world.step_at(INSIDE)
     held = dict(world.kernel.read().ledger)
     world.daemon.standing_down = "somebody keeps flushing"
-    world.registry = world.registry.replace("198.51.100.3/32", "198.51.100.33/32")
+    world.registry = world.registry.replace("198.51.6.7/32", "198.51.60.7/32")
     assert world.daemon.reload() is None
     world.step_at(INSIDE)
     assert not any(isinstance(op, t.Load | t.Change) for op in world.outcome.operations)
