@@ -52,7 +52,8 @@ def _end(data: bytes, full: int, window: int) -> int | None:
     """Behind `full` the end of the line whose successor begins with the least of all hashes."""
     first = data.find(b"\n", full, full + LONGEST_LINE) + 1
     if not first:
-        return None
+        # The last line may do without its end.
+        return len(data) if len(data) - full <= LONGEST_LINE else None
     # The sixteen bytes behind a line end: as a rule an id and a part of the prefix.
     seen = data[first - 1 : first + window + 16]
     ends = np.flatnonzero(np.frombuffer(seen, np.uint8) == ord("\n"))

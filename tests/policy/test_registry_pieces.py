@@ -80,6 +80,16 @@ def test_read_again_is_as_read_for_the_first_time(random: Random, edits: int) ->
         before = again
 
 
+def test_a_last_line_without_its_end_may_stand_across_a_pieces_end() -> None:
+    head, row = b"id,prefix,category,valid_from,valid_until,services\n", b"a,20.0.0.0/24,mission,,,"
+    data = head + b"# x\n" * 20 + row
+    for least in range(1, len(data) - len(head)):
+        stops = [piece.stop for piece in cut(data, len(head), least)]
+        assert stops[-1] == len(data), least
+    longer = head + b"x" * 5000
+    assert [piece.stop for piece in cut(longer, len(head), 100)] == [None]
+
+
 @pytest.mark.parametrize("at", [1, 2, 2700, 5400, -1])
 def test_a_changed_row_costs_the_parsing_of_a_piece_or_two(at: int, parsed: list[int]) -> None:
     lines = lines_of(generate(6000, 1))
