@@ -191,8 +191,13 @@ class OracleWire:
             mark = int.from_bytes(found.get(_MARK, b""), "big")
             group = int.from_bytes(reply.body[2:4], "big")
             payload = bytes(found.get(_PAYLOAD, b""))
+            if payload[8:40] == _OWN_REPORTS:
+                continue
             yield Logged(group, payload, mark, word != "plain", oif)
 
 
+# The kernel's own: of a device that has just come up, a report of its multicast groups (RFC 3810),
+# from no address to ff02::16, whenever it gets round to it.
+_OWN_REPORTS = bytes(16) + bytes.fromhex("ff020000000000000000000000000016")
 # From one address of documentation to another: no world names them.
 _MARKER_ENDS = bytes([198, 51, 100, 1, 198, 51, 100, 2])
