@@ -1,9 +1,9 @@
 """A changed row, and a window that opens or closes, with the registry loaded.
 
-In: the extent. Out: figures in ms. A change is timed from two registries at hand to the kernel's
-answer: read, compile, check the promises, diff, commit. At a declared instant only the commit of
-what a packet can meet is left: the daemon does everything else two seconds ahead. `unannounced` is
-all of it at once, as for a window declared for now.
+In: the extent. Out: figures in ms. A change is timed from two registries at hand, planned, to the
+kernel's answer: read, compile, check the promises, diff, commit; and once more with its planning.
+At a declared instant only the commit of what a packet can meet is left: the daemon does everything
+else two seconds ahead. `unannounced` is all of it at once, as for a window declared for now.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.case import Case, compiled, now, prefix_lines, size_text
+from benchmarks.case import BUDGET_BYTES, Case, compiled, now, prefix_lines, size_text
 from benchmarks.figures import Figure
 from benchmarks.ours import Ours
 from benchmarks.packets import OURS
@@ -19,6 +19,9 @@ from benchmarks.peers import NFT_TABLE, SET, IpsetPeer, NftPeer
 from benchmarks.plan import Extent
 from benchmarks.processes import TooSlowError, peak
 from benchmarks.wire import Bench
+from enforcer.lab.registry import CATEGORIES
+from enforcer.lookup.following import Following, first_plan
+from enforcer.policy.registry import parse_registry
 
 ONE_ROW, WINDOWS = "One row changed", "Opening and closing a window"
 _LEAST, _LONGEST_S = 3, 6.0
@@ -50,11 +53,38 @@ def measure_rows(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure
                 commit.append(commit_ms)
             yield Figure(ONE_ROW, f"in {size}", OURS, "ms", tuple(whole))
             yield Figure(ONE_ROW, f"in {size}: commit alone", OURS, "ms", tuple(commit))
+            planning = tuple(_planned(case, ours, extent))
+            yield Figure(ONE_ROW, what_planned(size), OURS, "ms", planning)
             yield Figure(ONE_ROW, f"in {size}: parse and plan before", OURS, "s", tuple(reading))
             ours.close()
             bench.in_gateway("nft", "delete", "table", "inet", "enforcer")
             said(f"one row changed in {size}, by the peers' commands")
             yield from _peers_row(case, bench, extent)
+
+
+def what_planned(size: str) -> str:
+    """From a parsed registry, the one before having been planned."""
+    return f"in {size}, planned as well"
+
+
+def _planned(case: Case, ours: Ours, extent: Extent) -> Iterator[float]:
+    """Milliseconds from a parsed registry to the kernel, one row more and one row less in turn."""
+    day = now().date()
+    more = parse_registry("registry.csv", with_one_row_more(case.data), CATEGORIES)
+    registries = more, case.tree.registry
+    ours.swap(case.tables)
+    ours.shut()
+    plan = first_plan(case.tree.registry, day, BUDGET_BYTES)
+    for number in bounded(extent.repeats):
+        begun = time.perf_counter()
+        plan = Following(plan, registries[number % 2], day).plan(BUDGET_BYTES)
+        ours.swap(plan.tables)
+        change = ours.change(armed=False)
+        if change is None:
+            raise RuntimeError("there was nothing to change")
+        ours.kernel.commit(change, time.time_ns())
+        yield (time.perf_counter() - begun) * 1000
+        ours.put(armed=False)
 
 
 def _peers_row(case: Case, bench: Bench, extent: Extent) -> Iterator[Figure]:

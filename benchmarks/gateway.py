@@ -131,6 +131,24 @@ class Gateway:
                 return time.monotonic() - begun
             time.sleep(_POLL_S)
 
+    def reload(self, registry: bytes) -> float:
+        """Seconds from SIGHUP until the kernel holds this registry, which must be another one than
+        it holds. Its file is put in place before.
+        """
+        beside = self._directory / "registry.new"
+        beside.write_bytes(registry)
+        beside.replace(self._directory / "registry.csv")
+        before, there = self._kernel.read().ledger, self._kernel.generation()
+        begun = time.monotonic()
+        os.kill(self.pid, signal.SIGHUP)
+        while time.monotonic() - begun < _PATIENCE_S:
+            now = self._kernel.generation()
+            if now != there and self._kernel.read().ledger != before:
+                return time.monotonic() - begun
+            there = now
+            time.sleep(_POLL_S)
+        raise RuntimeError("the daemon did not take the registry")
+
     def stop(self) -> None:
         """Ends it and takes away what it left."""
         process, self._process = self._process, None

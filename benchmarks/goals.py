@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.changes import what_window
+from benchmarks.changes import what_planned, what_window
 from benchmarks.figures import RATIO, Figure, find
 from benchmarks.loading import IPSET, NFT, what_load
 from benchmarks.lookups import what_lookup
 from benchmarks.packets import OURS, Cell
 from benchmarks.repair import what_repair
 from benchmarks.replaying import what_replay
-from benchmarks.running import what_memory, what_outside, what_start
+from benchmarks.running import what_memory, what_outside, what_reload, what_start
 
 Verdict = Literal["met", "missed", "not measured"]
 PEERS = ("nft interval set", "ipset hash:net", "Foomuuri-like nft")
@@ -81,6 +81,9 @@ GOALS: tuple[Goal, ...] = (
          peers=(NFT, IPSET, "")),
     Goal(3, "one row changed in 1 M, file read excluded", "in 1 M", "ms", 15,
          peers=("nft add element", "ipset add", "")),
+    Goal(3, "one row changed in 1 M, from the parsed registry: planned as well",
+         what_planned("1 M"), "ms", 150, peers=("", "", "")),
+    Goal(3, what_reload(_M), what_reload(_M), "s", 0.5, peers=("", "", "")),
     *(
         Goal(3, f"{verb} a window at its instant, {size}", what_window(verb, size), "ms", 15,
              peers=("", "", ""))

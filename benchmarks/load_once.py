@@ -7,6 +7,7 @@ table stays. The phases are the daemon's.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import sys
@@ -26,6 +27,7 @@ from enforcer.sources.side_by_side import side_by_side
 
 
 def main(namespace: str, path: str) -> None:
+    gc.freeze()
     ours = Ours(namespace, Tables(), ("mark",))
     marks = [time.perf_counter()]
     data = Path(path).read_bytes()

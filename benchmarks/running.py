@@ -16,6 +16,7 @@ import numpy as np
 
 from benchmarks import cores
 from benchmarks.case import Case, size_text
+from benchmarks.changes import with_one_row_more
 from benchmarks.figures import Figure, side_by_side
 from benchmarks.gateway import Gateway, Span, write_files
 from benchmarks.packets import OURS
@@ -26,12 +27,16 @@ from benchmarks.wire import Bench, cost_ns, open_sender
 
 DAEMON, OUTSIDE = "The daemon", "Outside windows"
 WITHOUT = "without the daemon"
-_STARTS, _CHUNKS = 5, 5
+_STARTS, _RELOADS, _CHUNKS = 5, 6, 5
 _DAY_S = 86_400
 
 
 def what_start(count: int) -> str:
     return f"start to rules in force, {size_text(count)}"
+
+
+def what_reload(count: int) -> str:
+    return f"reload with one row changed, SIGHUP to kernel, {size_text(count)}"
 
 
 def what_memory(count: int) -> str:
@@ -53,17 +58,27 @@ def measure_daemon(extent: Extent, said: Callable[[str], None]) -> Iterator[Figu
         case = Case.make(count)
         begun = int(time.time_ns() // 10**9) - 60
         with _gateway(case, (Span(begun, begun + 2 * 3600),)) as (_, gateway):
-            seconds, resident, peaks = [], [], []
-            for _ in range(_STARTS if count <= 200_000 else 2):
+            seconds, resident, peaks, reloads = [], [], [], []
+            starts = _STARTS if count <= 200_000 else 2
+            for number in range(1, starts + 1):
                 seconds.append(gateway.start(armed=True))
                 time.sleep(0.5)
                 rss, high = status_bytes(gateway.pid)
                 resident.append(rss / MEGABYTE)
                 peaks.append(high / MEGABYTE)
+                if number == starts:
+                    changed = with_one_row_more(case.data)
+                    for at in range(_RELOADS):
+                        time.sleep(0.5)
+                        reloads.append(gateway.reload(case.data if at % 2 else changed))
+                    after = status_bytes(gateway.pid)[0] / MEGABYTE
                 gateway.stop()
         yield Figure(DAEMON, what_start(count), OURS, "s", tuple(seconds))
         yield Figure(DAEMON, what_memory(count), OURS, "MB", tuple(resident))
         yield Figure(DAEMON, f"peak memory, {size_text(count)}", OURS, "MB", tuple(peaks))
+        yield Figure(DAEMON, what_reload(count), OURS, "s", tuple(reloads))
+        what = f"resident memory after {_RELOADS} reloads, {size_text(count)}"
+        yield Figure(DAEMON, what, OURS, "MB", (after,))
 
 
 def what_outside(count: int) -> str:

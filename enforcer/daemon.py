@@ -16,15 +16,15 @@ from itertools import islice
 from enforcer.clock import Clock
 from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
-from enforcer.lookup.planner import plan
+from enforcer.lookup.following import Following, first_plan
+from enforcer.lookup.planner import Planned
 from enforcer.lookup.tables import Stage, Tables
-from enforcer.lookup.tree import RadixTree
 from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.totals import Totals
 from enforcer.policy.model import Activation
 from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
-from enforcer.reconcile import Outcome, Prepared, Wanted, prepare, reconcile
+from enforcer.reconcile import Outcome, Prepared, Wanted, not_reserved, prepare, reconcile
 from enforcer.ruleset.transaction import Kernel
 from enforcer.schedule.agenda import Agenda, Entry, entries
 from enforcer.schedule.orders import Orders
@@ -76,12 +76,13 @@ class Daemon:
         now = self._reloaded_at = clock.now()
         self._loaded_at = accepted_at or now
         self._day: date = now.date()
-        self._tables = compile_registry(self._config, self._day)
+        self._plan = self._planned(self._config, self._day)
+        self._tables = self._plan.tables
         self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
         self._stepped_at = self._rests_since = now
         self._prepared: Prepared | None = None
-        self._tomorrow: tuple[date, Tables] | None = None
+        self._tomorrow: Planned | None = None
         self._held: dict[str, Stage] = {}
         self._settled: Settled | None = None
         self._retired: frozenset[str] = frozenset()
@@ -153,8 +154,8 @@ class Daemon:
         if self._timeline.wears_out(now):
             self._timeline = Timeline.ahead(self._config.policy, now)
         day = (now + DAY_LEAD).date()
-        if day != self._day and (self._tomorrow is None or self._tomorrow[0] != day):
-            self._tomorrow = day, compile_registry(self._config, day).like(self._tables)
+        if day != self._day and (self._tomorrow is None or self._tomorrow.tree.day != day):
+            self._tomorrow = self._planned(self._config, day, self._plan)
         edge = self.agenda(now).next_edge(self._stepped_at)
         near = edge is not None and timedelta() < edge - now <= EDGE_LEAD
         if edge is None or not near or outcome.result == "failed":
@@ -168,7 +169,8 @@ class Daemon:
         """The registry of a day, when it is compiled already."""
         if day == self._day:
             return self._tables
-        return self._tomorrow[1] if self._tomorrow and self._tomorrow[0] == day else None
+        tomorrow = self._tomorrow
+        return tomorrow.tables if tomorrow is not None and tomorrow.tree.day == day else None
 
     def release(self) -> Outcome:
         """Unhooks everything at once (`on_stop: release`); the registered maps stay loaded."""
@@ -260,9 +262,20 @@ class Daemon:
         """Registrations come and go at midnight UTC."""
         day = now.date()
         if day != self._day:
-            tables = self._tables_of(day) or compile_registry(self._config, day)
-            self._tables = tables.like(self._tables)
-            self._day, self._tomorrow = day, None
+            plan = self._tomorrow
+            if plan is None or plan.tree.day != day:
+                plan = self._planned(self._config, day, self._plan)
+            self._take(plan, day)
+
+    def _planned(self, config: Configuration, day: date, before: Planned | None = None) -> Planned:
+        budget = config.policy.registry.kernel_memory_bytes
+        if before is None:
+            return first_plan(config.registry, day, budget)
+        return Following(before, config.registry, day).plan(budget)
+
+    def _take(self, plan: Planned, day: date) -> None:
+        self._plan, self._day, self._tomorrow = plan, day, None
+        self._tables = plan.tables
 
     def next_wake(self) -> datetime:
         """When to step again if nothing happens: an edge, a lease, midnight, or a look."""
@@ -309,13 +322,16 @@ class Daemon:
         self._reloaded_at = self._clock.now()
         try:
             config = load()
+            limit, day = config.policy.registry.shrink_limit, self._reloaded_at.date()
+            following = Following(self._plan, config.registry, day)
             try:
-                limit, day = config.policy.registry.shrink_limit, self._reloaded_at.date()
-                refuse_shrinking(self._config.registry, config.registry, limit, day)
+                refuse_shrinking(
+                    self._config.registry, config.registry, limit, day, following.shrunk
+                )
             except ShrinkError as error:
                 if accepts is None or not accepts(error):
                     raise
-            tables = compile_registry(config, self._reloaded_at.date()).like(self._tables)
+            plan = following.plan(config.policy.registry.kernel_memory_bytes)
         except PolicyError as error:
             return error
         except (MemoryError, OSError) as error:
@@ -323,9 +339,9 @@ class Daemon:
             why = "memory ran out" if isinstance(error, MemoryError) else str(error.strerror)
             fact = f"cannot be taken in: {why}; give the daemon more of it, then: enforcer reload"
             return PolicyError([Problem("configuration", 0, 0, "", fact)])
-        self._config, self._tables = config, tables
+        self._config = config
         self._loaded_at = self._reloaded_at
-        self._day, self._tomorrow = self._reloaded_at.date(), None
+        self._take(plan, day)
         return None
 
     def on(self) -> list[Entry]:
@@ -366,7 +382,7 @@ class Daemon:
             problem=self._problem
             or self.standing_down
             or (None if self.orders.readable else ORDERS_LOST)
-            or self._not_reserved(),
+            or not_reserved(policy, last),
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
             drift_kinds=tuple(self._drift_kinds.items()),
             contested=self.standing_down is not None,
@@ -377,23 +393,3 @@ class Daemon:
                 (a.id, a.ends_at) for a in self.active(self._stepped_at) if a.id in last.armed
             ),
         )
-
-    def _not_reserved(self) -> str | None:
-        """Armed windows that reserve nothing, because their link's root qdisc is not ours."""
-        policy, state = self._config.policy, self._last.state
-        foreign = state.foreign_qdiscs if state else frozenset()
-        for name in self._last.armed:
-            window = policy.window(name)
-            if window and window.reserve:
-                device = policy.link(window.reserve.link).device
-                if device in foreign:
-                    return (
-                        f"window {name} reserves nothing: the root qdisc of {device} is somebody "
-                        f"else's; take it away (tc qdisc del dev {device} root) or do without"
-                    )
-        return None
-
-
-def compile_registry(config: Configuration, day: date) -> Tables:
-    tree = RadixTree.build(config.registry, day)
-    return plan(tree, config.policy.registry.kernel_memory_bytes)

@@ -327,3 +327,18 @@ def with_unhooked(desired: Ruleset, whole: Ruleset) -> Ruleset:
 
 def _only_arms(operations: Iterable[Operation]) -> bool:
     return all(isinstance(operation, Arm) for operation in operations)
+
+
+def not_reserved(policy: Policy, last: Outcome) -> str | None:
+    """Armed windows that reserve nothing, because their link's root qdisc is not ours."""
+    foreign = last.state.foreign_qdiscs if last.state else frozenset()
+    for name in last.armed:
+        window = policy.window(name)
+        if window and window.reserve:
+            device = policy.link(window.reserve.link).device
+            if device in foreign:
+                return (
+                    f"window {name} reserves nothing: the root qdisc of {device} is somebody "
+                    f"else's; take it away (tc qdisc del dev {device} root) or do without"
+                )
+    return None

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from enforcer import log
-from enforcer.daemon import compile_registry
 from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.loading import MOST_DEATHS
+from enforcer.lookup.following import first_plan
 from enforcer.policy.model import Policy
 from enforcer.policy.shrinking import refuse_shrinking
 from enforcer.ruleset.transaction import KernelState
@@ -134,8 +134,10 @@ def _in_force(before: Configuration, held: Callable[[], KernelState], now: datet
         return False
     if not state.exists or state.foreign is not None:
         return False
+    budget = before.policy.registry.kernel_memory_bytes
     for day in (now.date(), now.date() - timedelta(days=1)):
-        wanted = {RegisteredMap(s).name: s.digest for s in compile_registry(before, day).stages}
+        tables = first_plan(before.registry, day, budget).tables
+        wanted = {RegisteredMap(s).name: s.digest for s in tables.stages}
         if wanted and wanted.items() <= state.ledger.items():
             return True
     return False

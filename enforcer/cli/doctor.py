@@ -136,6 +136,7 @@ def _ask_kernel(policy: Policy) -> tuple[list[Finding], str | None]:
     findings += paths.judge_sources(policy, devices, look.sysctl, others)
     findings += paths.judge_forwarding(policy, look.sysctl, here)
     findings.append(rules.judge_conntrack(look.conntrack(), others))
+    findings += rules.judge_listeners(look.listeners())
     return findings, foreign
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -70,6 +71,8 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.starting import DEADLY, choose, kept_before
     from enforcer.watch import HushedKernel
 
+    # What was imported stays: a collection need not go through it, 20 ms each time.
+    gc.freeze()
     clock = SystemClock()
     orders, spoilt = read_or_none_new(state_dir())
     if spoilt is not None:

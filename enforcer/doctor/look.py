@@ -12,12 +12,13 @@ import pwd
 import re
 import subprocess
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from zoneinfo import TZPATH
 
 from enforcer.control import DeniedError, NoDaemonError, ask
 from enforcer.doctor.machine import ClockFacts, Daemons, Folder, Unit
-from enforcer.doctor.rules import Conntrack, LegacyTable
+from enforcer.doctor.rules import Conntrack, LegacyTable, Listener
 from enforcer.sources.trust import distrust
 
 USER = "enforcer"
@@ -156,6 +157,58 @@ def _namespace(process: Path) -> str | None:
         return os.readlink(process / "ns" / "net")
     except OSError:
         return None
+
+
+# NFNLGRP_NFTABLES of <linux/netfilter/nfnetlink.h>, as the mask shows it.
+_NETFILTER, _NFTABLES = "12", 1 << (7 - 1)
+
+
+def listeners(proc: Path = Path("/proc")) -> list[Listener]:
+    """Who listens to changes of nf_tables, in every network namespace that has a process: the
+    kernel asks whether anybody does anywhere, so one in a container counts as well. Not the daemon
+    of this namespace, which looks away while it loads.
+    """
+    here, ours = _namespace(proc / "self"), set(daemon_processes(proc))
+    namespaces: dict[str, Path] = {}
+    for entry in sorted(proc.glob("[0-9]*"), key=lambda p: int(p.name)):
+        if (namespace := _namespace(entry)) is not None:
+            namespaces.setdefault(namespace, entry)
+    sockets: dict[str, str] = {}
+    for namespace, entry in namespaces.items():
+        try:
+            lines = (entry / "net" / "netlink").read_text().splitlines()
+        except OSError:
+            continue
+        for fields in map(str.split, lines[1:]):
+            if fields[1] == _NETFILTER and int(fields[3], 16) & _NFTABLES:
+                sockets[fields[-1]] = namespace
+    if not sockets:
+        return []
+    owners = _owners(set(sockets), proc)
+    return [
+        Listener(owners.get(inode), _program(proc, owners.get(inode)), namespace == here)
+        for inode, namespace in sockets.items()
+        if owners.get(inode) not in ours
+    ]
+
+
+def _owners(inodes: set[str], proc: Path) -> dict[str, int]:
+    """A process that has each of these sockets open, as far as we may see."""
+    found: dict[str, int] = {}
+    for entry in sorted(proc.glob("[0-9]*"), key=lambda p: int(p.name)):
+        with suppress(OSError):
+            for descriptor in (entry / "fd").iterdir():
+                with suppress(OSError):
+                    inode = os.readlink(descriptor).removeprefix("socket:[").removesuffix("]")
+                    if inode in inodes:
+                        found.setdefault(inode, int(entry.name))
+    return found
+
+
+def _program(proc: Path, process: int | None) -> str:
+    with suppress(OSError):
+        return (proc / str(process) / "comm").read_text().strip()
+    return ""
 
 
 def units() -> Mapping[str, Unit] | None:

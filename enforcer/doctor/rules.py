@@ -5,7 +5,7 @@ In: the policy, and base chains, flowtables and counts as they were read. Out: f
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from enforcer.doctor.findings import Finding, fail, ok, warning
@@ -186,4 +186,41 @@ def judge_conntrack(conntrack: Conntrack | None, others: Others) -> Finding:
         f"{fact}; when it is full the kernel drops every new flow, registered or not",
         "raise net.netfilter.nf_conntrack_max, or let the estates' traffic pass untracked "
         "(notrack in a raw prerouting chain)",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """Whoever listens to changes of nf_tables: a process (None: not seen) and its program's name;
+    `here`: in this network namespace.
+    """
+
+    process: int | None
+    program: str
+    here: bool
+
+
+def judge_listeners(listeners: Sequence[Listener]) -> list[Finding]:
+    """The kernel builds a message for each element of a load as soon as anybody listens."""
+    if not listeners:
+        return [ok("listeners", "nobody else listens to changes of nf_tables")]
+    return [_listening(each) for each in listeners]
+
+
+def _listening(listener: Listener) -> Finding:
+    who = f"process {listener.process}" if listener.process is not None else "somebody"
+    program = f" ({listener.program})" if listener.program else ""
+    where = "" if listener.here else " of another network namespace"
+    end = (
+        f"kill {listener.process}"
+        if listener.process is not None
+        else "lsof -n | grep NETFILTER tells who"
+    )
+    return warning(
+        "listeners",
+        f"{who}{program}{where} listens to changes of nf_tables: the kernel builds a message for "
+        "each element that is loaded, and a million prefixes take half a minute and gigabytes of "
+        "memory instead of two seconds",
+        f"end it when it is not needed: {end}; a program that must listen should not do so while a "
+        "registry is loaded",
     )

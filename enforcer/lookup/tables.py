@@ -9,7 +9,7 @@ this equals the longest match in the radix tree).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -65,15 +65,15 @@ class Stage:
         length: int,
         keys: Keys,
         classes: NDArray[np.uint32],
-        class_ids: frozenset[int] | None = None,
+        uses: Mapping[int, int] | None = None,
     ) -> Stage:
-        """A stage with the digest of its content; `class_ids` when they are known already."""
+        """A stage with the digest of its content; `uses` when they are known already."""
         digest = hashlib.blake2b(digest_size=8)
         digest.update(np.ascontiguousarray(keys).view(np.uint8).data)
         digest.update(np.ascontiguousarray(classes).data)
         stage = cls(family, length, keys, classes, digest.hexdigest())
-        if class_ids is not None:
-            stage._known["class_ids"] = class_ids
+        if uses is not None:
+            stage._known["uses"] = dict(uses)
         return stage
 
     def __eq__(self, other: object) -> bool:
@@ -90,11 +90,19 @@ class Stage:
         return len(self.keys)
 
     def class_ids(self) -> frozenset[int]:
-        """The classes that occur. Found once: a million elements take 50 ms."""
+        """The classes that occur."""
         if "class_ids" not in self._known:
-            self._known["class_ids"] = frozenset(np.unique(self.classes).tolist())
+            self._known["class_ids"] = frozenset(self.uses())
         ids: frozenset[int] = self._known["class_ids"]
         return ids
+
+    def uses(self) -> Mapping[int, int]:
+        """How many elements are of each class that occurs. Found once: a million take 50 ms."""
+        if "uses" not in self._known:
+            ids, counts = np.unique(self.classes, return_counts=True)
+            self._known["uses"] = dict(zip(ids.tolist(), counts.tolist(), strict=True))
+        uses: Mapping[int, int] = self._known["uses"]
+        return uses
 
     def within(self, front: Stage) -> bool:
         """Whether `front` (see `Tables.front`) has every /16 that this IPv4 stage touches. Found

@@ -12,6 +12,7 @@ docs/decisions/0004-radix-tree-in-arrays.md.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -105,16 +106,19 @@ class FamilyTree:
 
     def first_at(self, address: int) -> int:
         """The first node that begins at or after the address."""
-        if self.family == 4:
-            return bisect_left(self._views[0], address)
-        high = address >> 64
-        first = bisect_left(self._views[0], high)
-        return bisect_left(
-            self._views[1], address & _LOW, first, bisect_right(self._views[0], high, first)
-        )
+        return first_at(self._views[: len(self.words)], address)
 
     def prefix(self, node: int) -> Prefix:
         return Prefix(self.family, join_words(self.words, node), int(self.length[node]))
+
+
+def first_at(words: Sequence[memoryview], address: int) -> int:
+    """The place of the first address at or after this one, in sorted words."""
+    if len(words) == 1:
+        return bisect_left(words[0], address)
+    high = address >> 64
+    first = bisect_left(words[0], high)
+    return bisect_left(words[1], address & _LOW, first, bisect_right(words[0], high, first))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +187,7 @@ def _family_tree(registry: Registry, family: Family, day: date) -> FamilyTree:
         node = np.repeat(np.arange(len(starts)), np.diff(row_starts))
         rows = rows[np.lexsort((rows, node))]
     words, length = pick(words, starts), length[starts]
-    base, shift, front = _front(words[0])
+    base, shift, front = front_index(words[0])
     return FamilyTree(
         family=family,
         words=words,
@@ -197,7 +201,7 @@ def _family_tree(registry: Registry, family: Family, day: date) -> FamilyTree:
     )
 
 
-def _front(tops: NDArray[Any]) -> tuple[int, int, NDArray[np.uint32]]:
+def front_index(tops: NDArray[Any]) -> tuple[int, int, NDArray[np.uint32]]:
     """The index over the sorted first words: base, shift and front of `FamilyTree`."""
     if not len(tops):
         return 0, 0, np.zeros(_SLOTS + 1, np.uint32)

@@ -8,6 +8,7 @@ registry that was refused: what is accepted is what was looked at, and not what 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -16,6 +17,8 @@ from enforcer.errors import PolicyError, Problem
 from enforcer.policy.registry_columns import Registry, day_number, shrink
 
 _TOKEN_DIGITS = 8
+# Category, distinct prefixes before and after, those removed.
+Count = Callable[[Registry, Registry, date], list[tuple[str, int, int, int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,29 +41,37 @@ class ShrinkError(PolicyError):
         super().__init__([Problem("registry", 0, 0, "", _said(x, limit, token)) for x in losses])
 
 
-def refuse_shrinking(old: Registry, new: Registry, limit: float, day: date) -> None:
+def refuse_shrinking(
+    old: Registry, new: Registry, limit: float, day: date, count: Count = shrink
+) -> None:
     """Raises ShrinkError when a category loses more than `limit` (0..1) of its prefixes on `day`,
-    or at its end for a date that the update has set.
+    or at its end for a date that the update has set. `count` counts as `shrink` does.
     """
     token = new.digest
     if token == old.digest and new.categories == old.categories:
         return
-    losses = _losses(old, new, limit, day)
+    losses = _losses(old, new, limit, day, count)
     known = {loss.category for loss in losses}
     # What ends tonight is gone tomorrow without another update.
     if any(bool((c.valid_until == day_number(day)).any()) for c in (new.v4, new.v6)):
-        tonight = _losses(old, new, limit, day + timedelta(days=1), at_midnight=True)
+        tonight = _losses(old, new, limit, day + timedelta(days=1), count, at_midnight=True)
         losses += [loss for loss in tonight if loss.category not in known]
     if losses:
         raise ShrinkError(tuple(losses), limit, token[:_TOKEN_DIGITS])
 
 
 def _losses(
-    old: Registry, new: Registry, limit: float, day: date, *, at_midnight: bool = False
+    old: Registry,
+    new: Registry,
+    limit: float,
+    day: date,
+    count: Count,
+    *,
+    at_midnight: bool = False,
 ) -> list[Loss]:
     return [
         Loss(category, before, removed, at_midnight)
-        for category, before, _after, removed in shrink(old, new, day)
+        for category, before, _after, removed in count(old, new, day)
         if removed > limit * before
     ]
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 from datetime import timedelta
 
+import pytest
 from daemon_worlds import AFTER, BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, WINDOWS, World
 
 from enforcer.decisions import close_all
 from enforcer.drift import Suspicion
 from enforcer.kernel.fake_table import FakeTable
+from enforcer.lookup import following
 from enforcer.policy.model import Activation
 from enforcer.policy.shrinking import Loss, ShrinkError
 from enforcer.ruleset import transaction as t
@@ -263,6 +265,27 @@ def test_a_reload_inside_a_window_swaps_the_registry_without_touching_chains() -
     assert world.outcome.result == "changed"
     assert any(isinstance(op, t.Change | t.Load) for op in world.outcome.operations)
     assert not world.outcome.drift
+
+
+def test_a_changed_row_is_followed_and_nothing_planned_or_counted_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    soon = "R-98,198.51.100.98/32,freelancer,,2026-12-01,\n"
+    world.registry += soon
+    world.daemon = world.start()
+    world.step_at(INSIDE)
+    for name in ("planned", "first_plan", "shrink"):
+        monkeypatch.delattr(following, name)
+    world.registry += "R-99,198.51.100.120/32,freelancer,,,\n"
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert {type(op) for op in world.outcome.operations} == {t.Change, t.WriteLedger}
+    world.step_at(OPENS.replace(hour=23, minute=59, second=59) + timedelta(seconds=1))
+    found = world.daemon.tables
+    monkeypatch.undo()
+    world.registry = world.registry.replace(soon, "")
+    assert found == world.start().tables
 
 
 def test_an_update_that_would_remove_much_of_a_category_is_refused() -> None:

@@ -11,9 +11,11 @@ from enforcer.doctor.findings import Finding, fail, ok, warning
 from enforcer.doctor.rules import (
     Conntrack,
     LegacyTable,
+    Listener,
     estate_is_here,
     judge_conntrack,
     judge_legacy,
+    judge_listeners,
     judge_others,
 )
 from enforcer.kernel.others import BaseChain, Flowtable, Others, read_others
@@ -176,3 +178,16 @@ def test_a_connection_table_that_fills_is_a_warning(
     conntrack: Conntrack | None, tracks: bool, found: Finding
 ) -> None:
     assert judge_conntrack(conntrack, Others((replace(DROPS, tracks=tracks),))) == found
+
+
+def test_whoever_listens_is_named_with_what_it_costs() -> None:
+    assert [f.level for f in judge_listeners([])] == ["ok"]
+    near, far, unseen = judge_listeners(
+        [Listener(7, "nft", True), Listener(8, "agent", False), Listener(None, "", True)]
+    )
+    assert {f.level for f in (near, far, unseen)} == {"warning"}
+    assert near.fact.startswith("process 7 (nft) listens to changes of nf_tables: ")
+    assert far.fact.startswith("process 8 (agent) of another network namespace listens to ")
+    assert unseen.fact.startswith("somebody listens to changes of nf_tables: ")
+    assert "kill 7;" in near.remedy
+    assert "lsof" in unseen.remedy

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from enforcer.doctor import look
 from tests.cli.cli_worlds import MAIN
 from tests.kernel.daemon_process import Gateway, eventually
 
 pytestmark = pytest.mark.kernel
 
 # What the machine that runs the tests is like is no matter here.
-OF_THE_MACHINE = {"clock", "unit", "tzdata"}
+OF_THE_MACHINE = {"clock", "unit", "tzdata", "listeners"}
 GOOD = ("net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1", "net.ipv4.conf.all.rp_filter=1")
 
 
@@ -212,6 +217,52 @@ def test_daemons_and_a_table_that_is_not_ours(sound: Gateway) -> None:
         process.wait()
     sound.inside("nft", "delete table inet enforcer; add table inet enforcer")
     assert wrong(sound)["daemon None"].startswith("a table inet enforcer of somebody else's")
+
+
+@contextmanager
+def listening(namespace: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`nft monitor` in a namespace, once it listens."""
+    command = ("ip", "netns", "exec", namespace, "nft", "monitor")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as monitor:
+        try:
+            eventually(lambda: any(e.process == monitor.pid for e in look.listeners()))
+            yield monitor
+        finally:
+            monitor.kill()
+
+
+def listeners(gateway: Gateway) -> dict[int | None, dict[str, Any]]:
+    """Process → finding. Others on this machine may listen as well."""
+    found = json.loads(gateway.run("doctor", "--format", "json", "--no-trial").stdout)["findings"]
+    wanted = [f for f in found if f["check"] == "listeners" and f["level"] == "warning"]
+    return {
+        int(told[1]) if (told := re.match(r"process (\d+) ", f["fact"])) else None: f
+        for f in wanted
+    }
+
+
+def test_whoever_listens_to_changes_is_told_wherever_it_is(sound: Gateway) -> None:
+    other = f"{sound.namespace}-b"
+    subprocess.run(("ip", "netns", "add", other), check=True)
+    try:
+        with listening(sound.namespace) as near, listening(other) as far:
+            found = listeners(sound)
+            for monitor, where in ((near, ""), (far, " of another network namespace")):
+                finding = found[monitor.pid]
+                who = f"process {monitor.pid} (nft){where} listens to changes of nf_tables: "
+                assert finding["fact"].startswith(who)
+                assert f"kill {monitor.pid};" in finding["remedy"]
+        assert {near.pid, far.pid} & listeners(sound).keys() == set()
+    finally:
+        subprocess.run(("ip", "netns", "delete", other), check=False)
+
+
+def test_the_daemon_of_this_gateway_is_no_stranger(sound: Gateway) -> None:
+    daemon = sound.start()
+    sockets = sound.inside("cat", "/proc/net/netlink").splitlines()[1:]
+    groups = [int(line.split()[3], 16) for line in sockets if line.split()[1] == "12"]
+    assert any(mask & 1 << 6 for mask in groups), "it does listen"
+    assert daemon.pid not in listeners(sound)
 
 
 def test_without_rights_and_with_a_bad_configuration(sound: Gateway) -> None:

@@ -106,3 +106,32 @@ def registries(draw: st.DrawFn, *, max_size: int = 24) -> Drawn:
         lines.append(f"{row.id},{row.prefix},{row.category},{first or ''},{last or ''},{services}")
     text = "\n".join(lines).encode()
     return Drawn(parse_registry("drawn.csv", text, CATEGORIES), rows)
+
+
+@st.composite
+def updates(draw: st.DrawFn, *, max_size: int = 24) -> list[Registry]:
+    """A registry and what becomes of it: rows that come, go, change, or move in the file."""
+    rows = list(draw(registries(max_size=max_size)).rows)
+    found = [registry_of(rows)]
+    for _ in range(draw(st.integers(1, 3))):
+        for kind in draw(st.lists(st.sampled_from(("come", "go", "change", "move")), max_size=4)):
+            at = draw(st.integers(0, len(rows) - 1))
+            if kind in ("come", "change"):
+                (new,) = draw(registries(max_size=1)).rows
+                rows[at : at + (kind == "change")] = [new]
+            elif len(rows) > 1:
+                taken = rows.pop(at)
+                if kind == "move":
+                    rows.insert(draw(st.integers(0, len(rows))), taken)
+        found.append(registry_of(rows))
+    return found
+
+
+def registry_of(rows: list[Registration]) -> Registry:
+    lines = ["id,prefix,category,valid_from,valid_until,services"]
+    lines += [
+        f"{r.id},{r.prefix},{r.category},{r.valid_from or ''},{r.valid_until or ''},"
+        + " ".join(map(str, r.services))
+        for r in rows
+    ]
+    return parse_registry("drawn.csv", "\n".join(lines).encode(), CATEGORIES)
