@@ -109,7 +109,9 @@ def take_in(kernel: str, folder: Path) -> int:
     red = 0
     for line in (folder / "codes").read_text(encoding="utf-8").splitlines():
         file, _, code = line.rpartition(" ")
-        log = (folder / f"{Path(file).stem}.log").read_text(encoding="utf-8", errors="replace")
+        log = (folder / f"{Path(file).name.removesuffix('.py')}.log").read_text(
+            encoding="utf-8", errors="replace"
+        )
         new = row(file, int(code), log, day, commit)
         reasons.pop(file, None)
         reasons |= {file: {why for _, why in _SKIPPED.findall(log)}} if new.skipped else {}
