@@ -229,15 +229,15 @@ def _lock(directory: Path) -> int:
 
 
 class NoDaemonError(Exception):
-    """Nobody answers at the control socket. `remedy` is the command that mends it."""
+    """Nobody answers at the control socket. `remedy` is what mends it."""
 
-    remedy = "systemctl start enforcer"
+    remedy = "run: systemctl start enforcer"
 
 
 class HungDaemonError(NoDaemonError):
     """A daemon holds the socket and says nothing."""
 
-    remedy = "systemctl restart enforcer"
+    remedy = "run: systemctl restart enforcer"
 
 
 class DeniedError(Exception):

@@ -24,6 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "files",
         nargs="*",
+        # Without a default argparse calls it required, when the other one is missing.
+        default=[],
         type=Path,
         metavar="FILE",
         help="files of the record, or one directory with them (default: the state directory)",

@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
             )
             if args.once:
                 follower.turn()
+                if not there.head(where.track)[0]:
+                    log.info("no_revision", track=where.track, remedy="enforcer publish")
                 return 0 if follower.holds_what_is_due else 1
             _run(args.fleet, follower)
             return 0

@@ -114,8 +114,7 @@ def _replaced(text: str, old: str, new: str) -> str:
 def _no_window(examples: str) -> str:
     """The examples as comments: a window that nobody declared must not open."""
     lines = (line if line[:1] in ("", "#") else f"# {line}" for line in examples.splitlines())
-    last = "# No window yet. Take the next line out when you add one."
-    return "\n".join([*lines, "", last, "[]", ""])
+    return "\n".join([*lines, ""])
 
 
 def _gateway_name(host: str) -> str:

@@ -1,8 +1,8 @@
 """The command line: global options, the verbs, and exit codes.
 
-Exit codes: 0 done · 1 failed · 2 `plan` found changes · 3 `explain` says held back · 64 wrong
-usage · 78 bad configuration. Each verb is a module with `add_arguments` and `run`; it is imported
-when it is asked for, so that `enforcer --help` and the daemon start at once.
+Exit codes: 0 done · 1 failed · 2 `plan` or `registry diff` found changes · 3 `explain` says
+held back · 64 wrong usage · 78 bad configuration. Each verb is a module with `add_arguments` and
+`run`; it is imported when it is asked for, so that `enforcer --help` and the daemon start at once.
 """
 
 from __future__ import annotations
@@ -125,8 +125,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="enforcer",
         description="Keeps registered VPN traffic flowing while the network is disrupted.",
-        epilog="Exit codes: 0 done, 1 failed, 2 plan found changes, 3 explain says held back, "
-        "64 wrong usage, 78 bad configuration.",
+        epilog="Exit codes: 0 done, 1 failed, 2 plan or registry diff found changes, "
+        "3 explain says held back, 64 wrong usage, 78 bad configuration.",
     )
     parser.add_argument("--version", action="version", version=f"enforcer {__version__}")
     _globals(parser, defaults=True)

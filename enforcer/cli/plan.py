@@ -121,7 +121,7 @@ def run(args: argparse.Namespace) -> int:
         if missing:
             print(f"uplinks not there: {', '.join(missing)}; left out of the plan", file=sys.stderr)
         if unknown and change:
-            print(f"no comparison of registrations: {unknown}", file=sys.stderr)
+            print(f"registrations are not compared with those in force: {unknown}", file=sys.stderr)
     return EXIT_CHANGES if change else 0
 
 

@@ -9,9 +9,17 @@ from enforcer.cli.publish import add_key, deliver, who
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("number", type=int, help="the revision whose files to go back to")
+    parser.add_argument(
+        "number", type=_number, metavar="NUMBER", help="the revision whose files to go back to"
+    )
     add_file(parser)
     add_key(parser)
+
+
+def _number(text: str) -> int:
+    if text.isascii() and text.isdigit() and int(text[:18]) > 0:
+        return int(text[:18])
+    raise argparse.ArgumentTypeError(f"{text!r} is no revision; `publish` told its number")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
     except DeniedError as error:
         return _unanswered(args, str(error))
     except NoDaemonError as error:
-        return _unanswered(args, f"{error}; run: {error.remedy}")
+        return _unanswered(args, f"{error}; {error.remedy}")
     if args.format == "json":
         print_json(answer)
     elif "gateway" not in answer:

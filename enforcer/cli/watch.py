@@ -95,7 +95,7 @@ class Watcher:
         try:
             answer = ask(run_dir(), "watch")
         except NoDaemonError as error:
-            self._gone(f"{error}; run: {error.remedy}")
+            self._gone(f"{error}; {error.remedy}")
         except TurnedAwayError as error:
             self._gone(str(error))
         else:

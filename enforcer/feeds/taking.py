@@ -210,7 +210,9 @@ def _meant(said: str, feed: Feed) -> str:
     """A refusal of the shrink guard, with the remedy that is right for a feed."""
     ours = f"ask who publishes it or, if it is meant: enforcer fetch --once {feed.name} "
     theirs = "check the registry files, or, if it is meant: enforcer reload "
-    return " · ".join(said.replace(theirs, ours).splitlines())
+    *others, last = said.replace(theirs, ours).splitlines()
+    # A line for each category, and each with the same remedy: once is enough.
+    return " · ".join([*(line.partition("; ask who")[0] for line in others), last])
 
 
 def _renewed(before: Accepted, found: Found, checked: Checked) -> Accepted:

@@ -269,6 +269,8 @@ def _chain(verified: Verified) -> str:
         )
     if verified.newest is None:
         return "There is no record yet."
+    if verified.records == 1:
+        return "The record is whole: it is one record, the first."
     return f"The record is whole: each of its {verified.records:,} records names the one before."
 
 

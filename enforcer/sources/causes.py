@@ -14,8 +14,10 @@ def cause_of(error: BaseException) -> BaseException:
     """urllib3 wraps: the reason of a request that failed, the SSL error as an argument."""
     cause = error
     while True:
-        within = getattr(cause, "reason", None) or (cause.args[0] if cause.args else None)
-        if isinstance(cause, OSError) or not isinstance(within, Exception):
+        # ProtocolError has it behind its text: ("Connection aborted.", ConnectionRefusedError(…)).
+        told = (getattr(cause, "reason", None), *cause.args)
+        within = next((part for part in told if isinstance(part, Exception)), None)
+        if isinstance(cause, OSError) or within is None:
             return cause
         cause = within
 

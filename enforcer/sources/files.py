@@ -92,8 +92,13 @@ class Reader:
         """`enforcer.yaml` and `windows.d/*.yaml` beside it, by name."""
         files = self.every([main], YAML_BYTES)
         # Where the configuration itself is not there, its folder is what the person has to see.
-        path = str(self.folder / main)
-        self.problems = [replace(p, file=path) if p.file == main else p for p in self.problems]
+        path = self.folder / main
+        self.problems = [replace(p, file=str(path)) if p.file == main else p for p in self.problems]
+        if self.problems and not os.path.lexists(path):
+            help_ = (
+                f"{self.problems[0].message} (enforcer init {self.folder} writes one to begin from)"
+            )
+            self.problems[0] = replace(self.problems[0], message=help_)
         files |= self.every(self._windows_files(), YAML_BYTES)
         if sum(map(len, files.values())) > YAML_BYTES:
             fact = f"its files are larger than {YAML_BYTES // 1024**2:,} MB together"

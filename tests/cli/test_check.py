@@ -40,7 +40,8 @@ def test_a_bad_row_of_the_registry_is_an_error_of_the_configuration(place: Place
 def test_a_configuration_that_is_not_there_says_so(place: Place) -> None:
     place.config.unlink()
     said = place.run("check")
+    help_ = f"(enforcer init {place.config.parent} writes one to begin from)"
     assert (said.code, said.out) == (
         78,
-        f"{place.config}: does not exist; create it, or correct its name\n",
+        f"{place.config}: does not exist; create it, or correct its name {help_}\n",
     )

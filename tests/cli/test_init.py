@@ -30,6 +30,9 @@ def test_what_it_writes_passes_check_and_opens_nothing(place: Place, tmp_path: P
     assert [link.device for link in config.policy.links] == ["ppp0"]
     assert (config.policy.windows, len(config.registry)) == ((), 5)
     assert place.run("--config", str(target / "enforcer.yaml"), "check").code == 0
+    # Whoever adds a window at the end has nothing to take out first.
+    windows = (target / "windows.d" / "windows.yaml").read_text()
+    assert not [line for line in windows.splitlines() if line and not line.startswith("#")]
     assert f"enforcer --config {target}/enforcer.yaml check" in said.out
 
 

@@ -123,3 +123,23 @@ def test_a_full_disk_is_said() -> None:
         )
     assert done.returncode == 1
     assert done.stderr == "enforcer: standard output: No space left on device\n"
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        ("audit", "enforcer audit: the following arguments are required: act; see"),
+        (
+            "rollback --key k two",
+            "argument NUMBER: 'two' is no revision; `publish` told its number",
+        ),
+        ("rollback --key k 0", "argument NUMBER: '0' is no revision"),
+    ],
+)
+def test_wrong_usage_names_what_is_wrong(
+    argv: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as exited:
+        main(argv.split())
+    assert exited.value.code == 64
+    assert said in capsys.readouterr().err

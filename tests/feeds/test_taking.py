@@ -193,6 +193,17 @@ def test_what_the_daemon_refuses_is_taken_back(world: World) -> None:
     assert world.kept == csv(1)
 
 
+def test_what_two_categories_lose_is_told_with_one_remedy(world: World) -> None:
+    world.serve(csv(5))
+    world.turn()
+    world.serve(csv(1))
+    both = f"{SHRINK.replace('mission', 'freelancer')}\n{SHRINK}"
+    world.daemon = {"error": both, "refused": True, "shrink": "0123abcd", "first": SHRINK}
+    told = str(world.turn().problem)
+    assert "category freelancer would be removed, more than shrink_limit 20% · reg" in told
+    assert told.count("--accept-shrink 0123abcd") == 1
+
+
 def test_another_refusal_is_told_shortly_and_in_full_on_a_terminal(world: World) -> None:
     world.serve(csv(5))
     world.daemon = {"error": "a.csv:3:1: R-1 …", "refused": True, "shrink": None, "first": "a.csv"}

@@ -173,7 +173,7 @@ def test_other_answers(server: Registrar, line: Line, status: int, text: str, ag
 
 def test_nobody_there_can_be_tried_again(line: Line, server: Registrar) -> None:
     error = failed(line, "https://localhost:1/r")
-    assert "Connection refused" in str(error)
+    assert "cannot be read (Connection refused);" in str(error)
     assert error.again
     server.routes["/r"] = raw(b"nonsense\r\n\r\n")
     assert "cannot be read" in str(failed(line, server.url("/r")))

@@ -42,7 +42,8 @@ def test_plan_of_another_configuration_is_not_compared_with_the_daemons(gateway:
     other.write_text(gateway.config.read_text().replace("lease: 10m", "lease: 5m"))
     done = gateway.run("plan", "--config", str(other))
     assert done.returncode == 2
-    assert f"no comparison of registrations: the daemon reads {gateway.config}, not" in done.stderr
+    said = "registrations are not compared with those in force"
+    assert f"{said}: the daemon reads {gateway.config}, not" in done.stderr
 
 
 def test_explain_agrees_with_the_kernel_until_somebody_meddles(gateway: Gateway) -> None:

@@ -82,6 +82,8 @@ def test_one_that_stops_is_missed(fleet: Fleet) -> None:
 def test_the_first_revision_comes_before_there_is_a_daemon(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
     once = ("follow", "--once", "--fleet", str(gateway.file))
+    assert gateway.spawn(*once).wait(PATIENCE_S) == 0
+    assert 'no_revision track=stable remedy="enforcer publish"' in gateway.said("follow")
     # A window that reserves on a link which this gateway does not have: found without a daemon.
     fleet.add_links()
     fleet.window("    reserve: {link: wan, share: 40%}\n")

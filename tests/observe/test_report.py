@@ -75,6 +75,11 @@ def test_the_text_says_the_same(directory: Path) -> None:
         assert said in text
 
 
+def test_a_record_of_one_is_not_counted_in_the_plural(tmp_path: Path) -> None:
+    text = lines(report(written(tmp_path, month()[:1])))
+    assert "The record is whole: it is one record, the first." in text
+
+
 def test_a_broken_record_is_said_and_still_told(directory: Path) -> None:
     path = directory / FILE
     path.write_text(path.read_text().replace("48112904", "18112904"))
