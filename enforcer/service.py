@@ -185,6 +185,9 @@ class Service:
                 armed=",".join(outcome.armed) or "none",
                 ms=round(seconds * 1000, 1),
             )
+        elif cause == "start":
+            # All was there already: a restart, or what a daemon that was killed has left.
+            log.info("adopted", armed=",".join(outcome.armed) or "none")
 
     def _say_problem(self) -> None:
         problem = self._snapshot.problem if self._snapshot else None

@@ -43,7 +43,7 @@ examples. Files that somebody else than root could change are refused.\
 _EXIT = (
     ("0", "done"),
     ("1", "failed; for doctor: something would not work"),
-    ("2", "plan found something to change"),
+    ("2", "plan or registry diff found something that changes"),
     ("3", "explain says held back"),
     ("64", "wrong usage"),
     ("78", "bad configuration"),

@@ -6,10 +6,21 @@ import argparse
 import sys
 from collections.abc import Iterator
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, counted, fields, print_json, span, table, utc_short
+from enforcer.cli.terminal import (
+    Painter,
+    counted,
+    fields,
+    fitted,
+    print_json,
+    span,
+    terminal_columns,
+    utc_short,
+)
 from enforcer.errors import KernelError
 
 if TYPE_CHECKING:
@@ -36,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     elif "gateway" not in answer:
         raise KernelError("status", 0, str(answer.get("error", "the answer is not of enforcer")))
     else:
-        print("\n".join(text(answer, SystemClock().now(), Painter(args))))
+        print("\n".join(text(answer, SystemClock().now(), Painter(args), terminal_columns())))
     return 0
 
 
@@ -115,8 +126,10 @@ def _left_behind(held: Held) -> str:
     return f"; of ended windows there is left {' and '.join(left)}: enforcer disarm takes it out"
 
 
-def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
-    """The daemon's answer for people. What needs a hand comes first."""
+def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None = None) -> list[str]:
+    """The daemon's answer for people. What needs a hand comes first. `columns`: a table that is
+    wider becomes blocks.
+    """
     config = s["config"]
     rows = [
         ("gateway", f"{s['gateway']}, enforcer {s['version']}"),
@@ -165,8 +178,8 @@ def text(s: dict[str, Any], now: datetime, paint: Painter) -> list[str]:
             )
             for w in s["windows"]
         ]
-        head, *body = table(shown, ("window", "state", "opens", "closes", "measures"))
-        lines += ["", paint(head, "bold"), *body]
+        head, blocks = fitted(shown, ("window", "state", "opens", "closes", "measures"), columns)
+        lines += ["", *(paint(line, "bold") for line in head), *chain.from_iterable(blocks)]
     return lines
 
 
@@ -210,9 +223,14 @@ def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:
 def _both(window: dict[str, Any], key: str) -> str:
     """The instant in the window's zone and in UTC; once where the two are one."""
     local = datetime.fromisoformat(window[f"{key}_local"])
-    zone = window["timezone"]
-    if zone == "UTC":
+    name = window["timezone"]
+    if name == "UTC":
         return utc_short(local)
+    try:
+        zone = f"{local.astimezone(ZoneInfo(name)):%Z}"
+    except (ValueError, ZoneInfoNotFoundError):
+        # An offset, or a zone that only the daemon's machine has.
+        zone = name
     return f"{local:%Y-%m-%d %H:%M:%S} {zone} ({utc_short(local)})"
 
 

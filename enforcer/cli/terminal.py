@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,6 +42,27 @@ def table(rows: Iterable[Sequence[str]], header: Sequence[str]) -> list[str]:
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
         for line in lines
     ]
+
+
+def fitted(
+    rows: Iterable[Sequence[str]], header: Sequence[str], columns: int | None
+) -> tuple[list[str], list[list[str]]]:
+    """A table as (its heading, the lines of each row). Where it is wider than `columns` there is no
+    heading: each row becomes a block, its first cell above the others with their names.
+    """
+    listed = [tuple(row) for row in rows]
+    head, *lines = table(listed, header)
+    if columns is None or max(map(len, (head, *lines))) <= columns:
+        return [head], [[line] for line in lines]
+    return [], [
+        [row[0], *(f"  {line}" for line in fields(zip(header[1:], row[1:], strict=True)))]
+        for row in listed
+    ]
+
+
+def terminal_columns() -> int | None:
+    """How wide the terminal is; None where standard output is none, and lines may be any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def both_times(instant: datetime, window: Window) -> str:

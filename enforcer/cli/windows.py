@@ -14,10 +14,11 @@ from enforcer.cli.terminal import (
     Painter,
     both_times,
     counted,
+    fitted,
     instant,
     print_json,
     span,
-    table,
+    terminal_columns,
     utc_short,
 )
 from enforcer.cli.waiting import Waiting
@@ -104,12 +105,14 @@ def _print_text(
         names.insert(2, "Hijri date")
         for row, date in zip(rows, dates, strict=True):
             row.insert(2, date)
-    head, *lines = table(rows, names)
-    print(paint(head, "bold"))
+    head, blocks = fitted(rows, names, terminal_columns())
+    for line in head:
+        print(paint(line, "bold"))
     styles = {"armed": "green", "closed": "dim", "past": "dim", "provisional": "yellow"}
-    for line, occurrence in zip(lines, found, strict=True):
+    for block, occurrence in zip(blocks, found, strict=True):
         style = styles.get(occurrence.state)
-        print(paint(line, style) if style else line)
+        for line in block:
+            print(paint(line, style) if style else line)
     print()
     for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
         print(line)

@@ -30,13 +30,26 @@ def lines(place: Place, kernel: FakeKernel, *, now: datetime | None = None) -> l
     return text(status_view(daemon.snapshot(), "9.9"), now or place.now, PLAIN)
 
 
+def test_on_a_narrow_terminal_no_line_of_a_window_is_broken(
+    place: Place, kernel: FakeKernel
+) -> None:
+    begin = place.now - timedelta(hours=20)
+    place.write(windows=window_text("ddos", begin, begin + timedelta(hours=30), "Asia/Karachi"))
+    daemon = place.daemon(kernel)
+    daemon.step()
+    found = text(status_view(daemon.snapshot(), "9.9"), place.now, PLAIN, 60)
+    block = found[found.index("ddos") :]
+    assert [line.split()[0] for line in block] == ["ddos", "state", "opens", "closes", "measures"]
+    assert max(map(len, block)) <= 60
+
+
 def test_what_is_armed_is_told_with_its_end_in_both_times(place: Place, kernel: FakeKernel) -> None:
     begin = place.now - timedelta(hours=20)
     place.write(windows=window_text("ddos", begin, begin + timedelta(hours=30), "Asia/Karachi"))
     found = lines(place, kernel)
     ends = place.now + timedelta(hours=5)
     local = ends + timedelta(hours=5)
-    both = f"{local:%Y-%m-%d %H:%M:%S} Asia/Karachi ({ends:%Y-%m-%d %H:%M:%S}Z)"
+    both = f"{local:%Y-%m-%d %H:%M:%S} PKT ({ends:%Y-%m-%d %H:%M:%S}Z)"
     assert found[:2] == ["gateway   edge-1, enforcer 9.9", f"armed     ddos, 5h more, until {both}"]
     assert found[3] == "prefixes  2 IPv4, 1 IPv6"
     assert found[5] == "drift     none"

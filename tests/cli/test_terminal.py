@@ -9,7 +9,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from enforcer.cli.terminal import Painter, both_times, counted, fields, instant, span, table
+from enforcer.cli.terminal import (
+    Painter,
+    both_times,
+    counted,
+    fields,
+    fitted,
+    instant,
+    span,
+    table,
+)
 from enforcer.policy.model import Once, Window
 
 AT = datetime(2026, 12, 1, 8, tzinfo=UTC)
@@ -101,3 +110,18 @@ def test_numbers_agree_with_their_nouns() -> None:
 )
 def test_an_instant_without_an_offset_is_utc(text: str) -> None:
     assert instant(text) == AT
+
+
+def test_a_table_wider_than_the_terminal_becomes_blocks() -> None:
+    rows = [("ddos", "armed", "2026-12-01 08:00:00Z"), ("exam", "next", "2026-12-02 08:00:00Z")]
+    header = ("window", "state", "opens")
+    whole = ["window  state  opens"], [[line] for line in table(rows, header)[1:]]
+    assert fitted(rows, header, None) == whole
+    assert fitted(rows, header, 35) == whole
+    assert fitted(rows, header, 34) == (
+        [],
+        [
+            ["ddos", "  state  armed", "  opens  2026-12-01 08:00:00Z"],
+            ["exam", "  state  next", "  opens  2026-12-02 08:00:00Z"],
+        ],
+    )

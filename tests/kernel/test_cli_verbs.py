@@ -83,6 +83,9 @@ def test_status_with_the_daemon_without_it_and_without_rights(gateway: Gateway) 
     assert "no daemon answers (Connection refused); run: systemctl start enforcer" in done.stderr
     done = gateway.run("status", before=NO_CAPABILITIES)
     assert "armed   unknown (read: Operation not permitted; needs CAP_NET_ADMIN" in done.stdout
+    assert "adopted" not in gateway.said()
+    gateway.start()
+    eventually(lambda: "adopted armed=ddos" in gateway.said(), "what was left is adopted, and said")
 
 
 @pytest.mark.parametrize("verb", ["plan", "disarm"])
