@@ -68,6 +68,18 @@ class _Parser(argparse.ArgumentParser):
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """A slip of the finger is answered with what was meant, and not with the whole list."""
+        from difflib import get_close_matches
+
+        if action.choices is not None and value not in action.choices:
+            near = get_close_matches(str(value), map(str, action.choices), 1)
+            if near:
+                raise argparse.ArgumentError(
+                    action, f"{value!r} is not known; did you mean {near[0]}"
+                )
+        super()._check_value(action, value)
+
 
 class _VerbParser(_Parser):
     """Takes its arguments from the verb's module once the verb turns out to be the one."""

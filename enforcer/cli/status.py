@@ -171,7 +171,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
         shown = [
             (
                 w["id"],
-                w["state"],
+                _state(w, s["armed"]),
                 _both(w, "starts_at"),
                 _both(w, "ends_at"),
                 ", ".join(w["measures"]),
@@ -181,6 +181,12 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
         head, blocks = fitted(shown, ("window", "state", "opens", "closes", "measures"), columns)
         lines += ["", *(paint(line, "bold") for line in head), *chain.from_iterable(blocks)]
     return lines
+
+
+def _state(window: dict[str, Any], armed: list[str]) -> str:
+    """By the clock it is on; where the kernel does not arm it, `armed` would be a lie."""
+    state = str(window["state"])
+    return "due" if state == "armed" and window["id"] not in armed else state
 
 
 def _feeds(s: dict[str, Any], now: datetime, paint: Painter) -> Iterator[str]:

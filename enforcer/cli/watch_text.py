@@ -177,7 +177,8 @@ def plain(view: View) -> list[str]:
     if view.error is not None or view.answer is None:
         return [f"{at}  the daemon does not answer: {view.error}; asked again"]
     if not view.answer["armed"]:
-        return [f"{at}  nothing armed"]
+        waiting = ", ".join(view.answer["waiting_for_clock"])
+        return [f"{at}  nothing armed{waiting and f'; waiting for the clock: {waiting}'}"]
     found = []
     for window in view.answer["armed"]:
         told = [

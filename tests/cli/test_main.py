@@ -134,6 +134,8 @@ def test_a_full_disk_is_said() -> None:
             "argument NUMBER: 'two' is no revision; `publish` told its number",
         ),
         ("rollback --key k 0", "argument NUMBER: '0' is no revision"),
+        ("statsu", "enforcer: argument VERB: 'statsu' is not known; did you mean status; see"),
+        ("frobnicate", "invalid choice: 'frobnicate' (choose from 'run', "),
     ],
 )
 def test_wrong_usage_names_what_is_wrong(

@@ -66,7 +66,9 @@ def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None
     daemon.step()
     view = status_view(daemon.snapshot(), "9.9")
     view |= {"waiting_for_clock": ["ddos"], "problem": "commit: no", "drift_repairs": 1}
+    assert view["armed"] == []
     found = text(view, place.now, PLAIN)
+    assert found[-1].startswith("ddos    due    "), "not armed, whatever the clock says"
     names = [line.split("  ")[0] for line in found[2:9]]
     assert names == ["waiting", "missing", "reload", "", "problem", "clock", "prefixes"]
     assert found[2] == "waiting   ddos: not armed until the clock is right"

@@ -211,6 +211,9 @@ def test_nothing_armed_is_said() -> None:
     assert lines[1] == "armed   nothing"
     assert "no packets are counted: no window is armed" in lines
     assert plain(view(quiet)) == ["2026-12-01 08:00:03Z  nothing armed"]
+    quiet |= {"waiting_for_clock": ["ddos"]}
+    (line,) = plain(view(quiet))
+    assert line == "2026-12-01 08:00:03Z  nothing armed; waiting for the clock: ddos"
 
 
 def test_a_kernel_that_does_not_tell_is_no_zero() -> None:
