@@ -131,6 +131,10 @@ def test_everything_that_is_wrong_comes_first_and_in_full() -> None:
         "What the files hold is refused; what was accepted before stays in force",
     ]
     assert document.one("pre").children == [error]
+    pills = [pill.text for pill in document.one("details", id="occurrences").every(class_="pill")]
+    assert "due, not armed" in pills
+    assert "armed now" not in pills
+    assert "nothing armed now" in str(document.one("svg", class_="chart").attributes["aria-label"])
     health = part(document, "health").text
     for text in ("not synchronised", "3 (table 2, rules 1)", "keeps changing", "1 broken", "wan1"):
         assert text in health

@@ -9,15 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Literal
 
 from enforcer.observe.snapshot import RecordState, Snapshot
 from enforcer.ruleset.measures import CounterName
-from enforcer.schedule.agenda import Entry, entries
+from enforcer.schedule.agenda import Entry, State, entries
 from enforcer.schedule.orders import Orders
 
 PAST, AHEAD = timedelta(days=7), timedelta(days=30)
 MOST_ROWS = 24
 
+Shown = State | Literal["due"]
 Totals = Mapping[CounterName, tuple[int, int]]
 
 
@@ -48,6 +50,12 @@ class Look:
     def due(self) -> list[Entry]:
         """What is on by the schedule and the orders, whether the kernel arms it or not."""
         return [e for row in self.rows for e in row.entries if e.state(self.now) == "armed"]
+
+    def state(self, entry: Entry) -> Shown:
+        """As the schedule and the orders say; `due` where the kernel does not arm what is on."""
+        state = entry.state(self.now)
+        held = state == "armed" and entry.activation.id not in self.snapshot.armed
+        return "due" if held else state
 
 
 def rows(snapshot: Snapshot, orders: Orders, now: datetime) -> tuple[tuple[Row, ...], int]:

@@ -69,7 +69,7 @@ main > .card { margin-top: 16px; }
 .pill { display: inline-block; border-radius: 999px; padding: 1px 9px; font-size: 12px;
   font-weight: 600; background: var(--wash); color: var(--soft); white-space: nowrap; }
 .pill.good, .pill.armed { background: var(--good-wash); color: var(--good); }
-.pill.warn, .pill.provisional { background: var(--warn-wash); color: var(--warn); }
+.pill.warn, .pill.due, .pill.provisional { background: var(--warn-wash); color: var(--warn); }
 .pill.bad { background: var(--bad-wash); color: var(--bad); }
 .pill.next { color: var(--accent); }
 .on { border-left: 4px solid var(--armed); padding-left: 14px; }
@@ -97,6 +97,7 @@ tfoot th, tfoot td { border-top: 1px solid var(--line); border-bottom: 0; font-w
 .b.past { fill: var(--past); stroke: var(--past); }
 .b.armed { fill: var(--armed); stroke: var(--armed); stroke-width: 4; }
 .b.next { fill: var(--next); stroke: var(--next); }
+.b.due { fill: var(--card); stroke: var(--warn); stroke-width: 4; }
 .b.provisional { fill: var(--card); stroke: var(--warn); stroke-dasharray: 3 2; }
 .b.closed { fill: var(--card); stroke: var(--past); }
 .key { display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0 0 10px; padding: 0;

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from enforcer.observe.page.look import AHEAD, PAST, Look, Row
+from enforcer.observe.page.look import AHEAD, PAST, Look, Row, Shown
 from enforcer.observe.page.markup import Html, el, join
 from enforcer.observe.page.words import both, counted, length
-from enforcer.schedule.agenda import Entry, State
+from enforcer.schedule.agenda import Entry
 
-STATES: dict[State, str] = {
+STATES: dict[Shown, str] = {
     "armed": "armed now",
+    "due": "due, not armed",
     "next": "ahead",
     "provisional": "waits to be confirmed",
     "closed": "closed by hand",
@@ -38,7 +39,7 @@ def timeline(look: Look) -> Html:
 
 
 def _key(look: Look) -> Html:
-    there = {e.state(look.now) for row in look.rows for e in row.entries}
+    there = {look.state(e) for row in look.rows for e in row.entries}
     return el("ul", *(
         el("li", el("svg", el("rect", class_=f"b {state}", width=20, height=10, rx=2),
                     aria_hidden="true"), word)
@@ -90,7 +91,7 @@ def _row(row: Row, look: Look, y: int) -> Html:
     bars = [
         el("rect", el("title", told), class_=f"b {state}", x=f"{x:.2f}%", y=bar_y,
            width=f"{wide:.2f}%", height=_BAR_PX, rx=2)
-        for state, x, wide, told in _bars(row.entries, look.now)
+        for state, x, wide, told in _bars(row.entries, look)
     ]  # fmt: skip
     return el(
         "g",
@@ -100,12 +101,12 @@ def _row(row: Row, look: Look, y: int) -> Html:
     )
 
 
-def _bars(entries: Iterable[Entry], now: datetime) -> list[tuple[State, float, float, str]]:
+def _bars(entries: Iterable[Entry], look: Look) -> list[tuple[Shown, float, float, str]]:
     """State, place, width, words. What lies too near to what went before becomes one with it."""
-    found: list[tuple[State, float, float, str]] = []
-    many = 0
+    found: list[tuple[Shown, float, float, str]] = []
+    many, now = 0, look.now
     for e in entries:
-        state = e.state(now)
+        state = look.state(e)
         x, end = _at(e.activation.starts_at, now), _at(e.activation.ends_at, now)
         if found and found[-1][0] == state and x - found[-1][1] < 100 / _SLOTS:
             many += 1
@@ -114,20 +115,20 @@ def _bars(entries: Iterable[Entry], now: datetime) -> list[tuple[State, float, f
             found[-1] = state, first, max(end - first, found[-1][2]), told
         else:
             many = 1
-            found.append((state, x, end - x, _words(e, now)))
+            found.append((state, x, end - x, _words(e, look)))
     return found
 
 
-def _words(e: Entry, now: datetime) -> str:
+def _words(e: Entry, look: Look) -> str:
     a = e.activation
     zone = a.window.zone
     span = f"{both(a.starts_at, zone)} to {both(a.ends_at, zone)}"
-    return f"{a.id}: {STATES[e.state(now)]}, {span}, {length(a.ends_at - a.starts_at)}"
+    return f"{a.id}: {STATES[look.state(e)]}, {span}, {length(a.ends_at - a.starts_at)}"
 
 
 def _told(look: Look) -> str:
     """The chart in words; every occurrence stands in the table below it."""
-    on = [e.activation.id for e in look.due]
+    on = [e.activation.id for e in look.due if look.state(e) == "armed"]
     ahead = sum(any(e.state(look.now) == "next" for e in row.entries) for row in look.rows)
     armed = f"armed now: {', '.join(on)}" if on else "nothing armed now"
     return (
@@ -155,14 +156,14 @@ def _table(look: Look) -> Html:
             el("caption", "What is on or ahead in order, then what is over, newest first"
                + (f"; {counted(left, 'occurrence')} more are left out" if left else "")),
             el("thead", el("tr", *(el("th", name, scope="col") for name in head))),
-            el("tbody", *(_line(e, look.now) for e in shown)),
+            el("tbody", *(_line(e, look) for e in shown)),
         ),
         id="occurrences",
     )  # fmt: skip
 
 
-def _line(e: Entry, now: datetime) -> Html:
-    a, state = e.activation, e.state(now)
+def _line(e: Entry, look: Look) -> Html:
+    a, state = e.activation, look.state(e)
     measures = ", ".join(a.window.measure_names)
     return el(
         "tr",
