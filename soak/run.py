@@ -70,7 +70,7 @@ def received(process: subprocess.Popen[str], folder: Path) -> Traffic:
 def soak(plan: Plan, say: Say) -> Result:
     """Raises SoakError when it cannot even begin; what goes wrong later is among the problems."""
     facts = machine_facts()
-    begun = time.monotonic()
+    begun, thrown = time.monotonic(), thrown_away()
     with ExitStack() as made:
         folder = Path(tempfile.mkdtemp(prefix="enforcer-soak-"))
         made.callback(shutil.rmtree, folder, ignore_errors=True)
@@ -94,6 +94,7 @@ def soak(plan: Plan, say: Say) -> Result:
             late[name] = overruns_ms(sent, spans)
         except ValueError as error:
             course.problems.append(f"daemon {name}: {error}")
+    facts["packets that a full backlog threw away"] = f"{thrown_away() - thrown:,}"
     facts["took"] = f"{time.monotonic() - begun:,.0f} s"
     return Result(
         facts,
@@ -194,6 +195,12 @@ class _Course:
         except (OSError, ValueError):
             packets = "no packets yet"
         self._tell(f"{phase} {done:,}/{of:,}: {packets}")
+
+
+def thrown_away() -> int:
+    """Packets that no processor came to in time, on the whole machine (netdev_max_backlog)."""
+    lines = Path("/proc/net/softnet_stat").read_text().splitlines()
+    return sum(int(line.split()[1], 16) for line in lines)
 
 
 def machine_facts() -> dict[str, str]:
