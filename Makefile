@@ -22,9 +22,11 @@ check: $(STAMP)
 unit: $(STAMP)
 	$(VENV)/bin/pytest -m "not kernel"
 
-# The real kernel, in namespaces that the tests make and delete.
+# The real kernel, in namespaces that the tests make and delete: two files at a time, for most of
+# them wait for something, and one after another those that are about time (docs/decisions/0034).
 kernel: deps $(STAMP)
-	$(VENV)/bin/pytest -m kernel
+	$(VENV)/bin/pytest -m "kernel and not alone" -n 2 --dist loadfile
+	$(VENV)/bin/pytest -m "kernel and alone"
 
 # The same on Debian 12's own kernel, and clock steps: in a virtual machine, emulated, hours. KERNELS
 # names files, or `rest`: what the record (tests/vm/results) has not as green.

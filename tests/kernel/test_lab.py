@@ -25,6 +25,7 @@ from enforcer.lab.traffic import hearts, start_servers, start_tunnels, traffic
 from enforcer.lab.witness import Capture
 
 pytestmark = [
+    pytest.mark.alone,
     pytest.mark.kernel,
     pytest.mark.not_emulated("its report is of rates and of edges to the millisecond"),
 ]

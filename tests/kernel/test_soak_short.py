@@ -15,7 +15,11 @@ from soak.run import received, sending, soak
 from soak.streams import REGISTERED4
 from soak.world import World
 
-pytestmark = [pytest.mark.kernel, pytest.mark.not_emulated("thousands of faults against the clock")]
+pytestmark = [
+    pytest.mark.kernel,
+    pytest.mark.alone,
+    pytest.mark.not_emulated("thousands of faults against the clock"),
+]
 
 
 @pytest.fixture(autouse=True)
