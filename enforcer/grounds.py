@@ -18,6 +18,9 @@ from enforcer.reconcile import Outcome
 from enforcer.sources.load import Configuration
 
 _KEPT_S = 120.0
+# A ground holds a whole registry: of older ones only their time is kept, and what was in force then
+# counts as unknown.
+_KEPT_GROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,6 +86,7 @@ class History:
         with self._lock:
             since = now_s if self._since_s is None else self._since_s
             self._since_s = None
+            self._spans = [s for s in self._spans if (s.until_s or now_s) > now_s - _KEPT_S]
             last = self._spans[-1] if self._spans else None
             if last is not None and (
                 last.ground is ground or (ground is not None and ground.same(last.ground))
@@ -91,7 +95,8 @@ class History:
             if last is not None:
                 last.until_s = now_s
             self._spans.append(Span(ground, since))
-            self._spans = [s for s in self._spans if (s.until_s or now_s) > now_s - _KEPT_S]
+            for old in self._spans[:-_KEPT_GROUNDS]:
+                old.ground = None
 
     def changing_before(self, instant_s: float) -> bool:
         """Whether a change goes on that began before then."""

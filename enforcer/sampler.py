@@ -256,7 +256,7 @@ class Sampler:
             service_names(ground.policy, ground.registry),
             ground.tables,
         )
-        self._truths = [*self._truths[-3:], (span, truth)]
+        self._truths = [*self._truths[-1:], (span, truth)]
         return truth
 
     def _registered(self, ground: Ground) -> Registered:

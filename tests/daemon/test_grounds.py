@@ -75,3 +75,12 @@ def test_what_is_long_over_is_forgotten() -> None:
     for at in range(1000):
         step(history, at, QUIET if at % 2 else ARMED, at + 0.5)
     assert len(history.between(0, 2000)) < 130
+
+
+def test_of_older_grounds_only_the_time_is_kept() -> None:
+    """A ground holds a registry, of a million rows maybe, and reloads may come every second."""
+    history = History()
+    for at in range(10):
+        step(history, at, replace(ARMED, day=date(2026, 12, 1 + at)), at + 0.5)
+    days = [ground and ground.day.day for ground in between(history, 0, 20)]
+    assert days == [*[None] * 7, 8, 9, 10]

@@ -21,7 +21,7 @@ from tests.kernel.conftest import made_namespace
 from tests.kernel.daemon_process import Gateway, eventually, knock
 from tests.kernel.slowness import patient
 from tests.kernel.test_alerts import rules
-from tests.observe.test_metrics import CONTRACT
+from tests.observe.test_metrics import CONTRACT, OF_FEEDS
 
 pytestmark = pytest.mark.kernel
 
@@ -133,13 +133,6 @@ def test_the_alerts_are_loaded_and_none_of_them_fails(prometheus: Prometheus) ->
     found = eventually(loaded, "every rule was evaluated")
     assert [rule["name"] for rule in found] == [rule["alert"] for rule in rules()]
     assert {rule["name"]: rule.get("lastError") for rule in found if rule["health"] != "ok"} == {}
-
-
-OF_FEEDS = {
-    "enforcer_feed_fetches_total",
-    "enforcer_feed_interval_seconds",
-    "enforcer_feed_last_fetch_success",
-}
 
 
 def test_what_the_daemon_counts_is_what_prometheus_has(

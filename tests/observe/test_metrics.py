@@ -108,6 +108,12 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_audit_waiting_records": set(),
     "enforcer_audit_write_failures_total": set(),
 }
+# Those that are there when a feed is declared.
+OF_FEEDS = {
+    "enforcer_feed_fetches_total",
+    "enforcer_feed_interval_seconds",
+    "enforcer_feed_last_fetch_success",
+}
 
 
 def scrape(metrics: Metrics) -> str:
