@@ -45,8 +45,7 @@ def run(args: argparse.Namespace) -> int:
                 where, spool, there, partial(ask, run_dir()), _check, SystemClock().now
             )
             if args.once:
-                follower.turn()
-                if not there.head(where.track)[0]:
+                if follower.turn() is None:
                     log.info("no_revision", track=where.track, remedy="enforcer publish")
                 return 0 if follower.holds_what_is_due else 1
             _run(args.fleet, follower)

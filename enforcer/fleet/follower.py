@@ -68,15 +68,21 @@ class Follower:
 
     # --- taking a revision ----------------------------------------------------------------------
 
-    def turn(self) -> None:
-        """Takes what etcd names, and reports. Raises EtcdError when it cannot be asked."""
+    def turn(self) -> int | None:
+        """Takes what etcd names, and reports. The revision that it names; None: none yet. Raises
+        EtcdError when it cannot be asked.
+        """
+        due: int | None = None
         try:
             number, _ = self.store.head(self.settings.track)
             if number:
+                due = number
                 self.take(number)
         except RefusedError as error:
+            due = due or 0
             self._refuse(0, str(error))
         self.report()
+        return due
 
     @property
     def holds_what_is_due(self) -> bool:
