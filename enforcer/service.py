@@ -116,6 +116,7 @@ class Service:
             totals=self._daemon.totals.now,
             explain=Explainer(lambda: self._snapshot, lambda: self._daemon.orders, self._clock.now),
             record=lambda: self._recorder.state,
+            samples=self._sampler.counts,
         )
         metrics = self._daemon.config.policy.metrics
         self._port = StatusPort(metrics, self._places.config.parent, sight)

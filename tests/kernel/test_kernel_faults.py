@@ -106,6 +106,7 @@ def test_the_kernel_disarms_a_window_by_itself_and_never_late(real_world: RealWo
         assert time.monotonic() < deadline
 
 
+@pytest.mark.alone
 def test_a_load_in_front_of_an_arming_does_not_make_it_late(real_world: RealWorld) -> None:
     target = v.RegisteredMap(e.many4(200_000, step=1))
     now_ns = real_world.now_ns()

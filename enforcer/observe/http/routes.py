@@ -55,6 +55,7 @@ class Sight:
     totals: Callable[[], Totals] = dict
     explain: Callable[[Question], Explained | None] = lambda _: None
     record: Callable[[], RecordState | None] = lambda: None
+    samples: Callable[[], dict[str, Any] | None] = lambda: None
 
 
 def routes(sight: Sight) -> dict[str, Route]:
@@ -115,7 +116,8 @@ def _health(sight: Sight) -> Response:
 
 
 def _status(sight: Sight) -> Response:
-    return _json(status_view(_require(sight.snapshot()), sight.version, sight.record()))
+    snapshot = _require(sight.snapshot())
+    return _json(status_view(snapshot, sight.version, sight.record(), sight.samples()))
 
 
 def _windows(sight: Sight, request: Request) -> Response:
