@@ -1,12 +1,15 @@
 """A file replaced as a whole: after a crash at any instant there is the old one or the new one.
 
-In: a path and its new bytes. Out: a file on the disk, not only in the kernel's memory.
+In: a path and its new bytes. Out: a file on the disk, not only in the kernel's memory; and a lock
+that processes hold against each other meanwhile.
 """
 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -39,3 +42,19 @@ def sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def lock_within(descriptor: int, patience_s: float, pause_s: float) -> bool:
+    """Takes the exclusive lock (flock) of an open file, asking for it again after each pause; False
+    when another still held it after `patience_s`. Raises OSError.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(pause_s)
+        else:
+            return True

@@ -13,16 +13,14 @@ the state is of, and puts that one back.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from enforcer.disk import sync_directory, write_synced
+from enforcer.disk import lock_within, sync_directory, write_synced
 from enforcer.feeds.state import (
     MOST_BYTES,
     Accepted,
@@ -34,6 +32,7 @@ from enforcer.feeds.state import (
 )
 from enforcer.sources.reading import read_whole
 
+_PAUSE_S = 0.1
 _MODE = 0o640
 
 
@@ -60,17 +59,8 @@ class Shelf:
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
         lock = os.open(self.file.with_name(f"{self.file.name}.lock"), flags, _MODE)
         try:
-            until_s = time.monotonic() + patience_s
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    if time.monotonic() >= until_s:
-                        raise BusyError(
-                            "is being fetched by another process; wait for that one"
-                        ) from None
-                    time.sleep(0.1)
+            if not lock_within(lock, patience_s, _PAUSE_S):
+                raise BusyError("is being fetched by another process; wait for that one")
             yield
         finally:
             os.close(lock)

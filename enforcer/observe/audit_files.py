@@ -11,19 +11,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import json
 import os
 import re
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from enforcer.disk import sync_directory
+from enforcer.disk import lock_within, sync_directory
 from enforcer.observe.audit_chain import DamagedError, Link, Record, open_line, seal
 from enforcer.observe.views import utc_text
 from enforcer.policy.limits import GUARD_PERIOD, GUARD_WINDOW
@@ -35,7 +33,7 @@ KEEP_FILES = 50
 # The count of 30 days is taken from the record: what it may need is kept whatever its number.
 KEEP_FOR = GUARD_PERIOD + 2 * GUARD_WINDOW
 _OLDER = re.compile(r"audit-(\d{9,})\.jsonl")
-_LOCK_S = 0.25
+_LOCK_S, _LOCK_PAUSE_S = 0.25, 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,15 +331,8 @@ def locked(directory: Path) -> Iterator[None]:
     """
     held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        deadline = time.monotonic() + _LOCK_S
-        while True:
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise OSError(errno.EAGAIN, "another process writes the record") from None
-                time.sleep(0.005)
+        if not lock_within(held, _LOCK_S, _LOCK_PAUSE_S):
+            raise OSError(errno.EAGAIN, "another process writes the record")
         yield
     finally:
         os.close(held)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from enforcer.daemon import Daemon
+from enforcer.errors import PromiseError
 from enforcer.kernel.fake import FakeKernel
 from enforcer.observe.totals import Totals
 from enforcer.policy.registry import parse_registry
+from enforcer.ruleset import promises
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.schedule.load import load
 from enforcer.schedule.orders import Orders
@@ -44,6 +48,21 @@ WINDOWS = """
 """
 HEADER = "id,prefix,category,valid_from,valid_until,services\n"
 REGISTRY = HEADER + "".join(f"R-{i},198.51.100.{i}/32,software-house,,,\n" for i in range(10))
+
+
+MADE_UP = "promise 3: made up by this test"
+
+
+def break_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on every ruleset with a window on breaks `MADE_UP`."""
+    check = promises.check
+
+    def broken(ruleset: object, policy: object, activations: object, tables: object) -> None:
+        if activations:
+            raise PromiseError([MADE_UP])
+        check(ruleset, policy, activations, tables)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(promises, "check", broken)
 
 
 class TurnedClock:

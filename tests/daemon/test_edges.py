@@ -9,15 +9,24 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from daemon_worlds import BEFORE, CLOSES, HEADER, INSIDE, OPENS, WINDOWS, World
+from daemon_worlds import (
+    BEFORE,
+    CLOSES,
+    HEADER,
+    INSIDE,
+    MADE_UP,
+    OPENS,
+    WINDOWS,
+    World,
+    break_a_promise,
+)
 
 from enforcer.daemon import DAY_LEAD, EDGE_LEAD
 from enforcer.drift import Suspicion
-from enforcer.errors import KernelError, PromiseError
+from enforcer.errors import KernelError
 from enforcer.kernel.fake import FakeKernel
 from enforcer.policy.model import Activation
 from enforcer.reconcile import Prepared, Wanted
-from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import RegisteredMap, Ruleset
 
@@ -278,16 +287,9 @@ def test_a_window_that_breaks_a_promise_is_seen_before_it_opens_and_nothing_of_i
 ) -> None:
     world = watched()
     world.step_at(BEFORE)
-    check = promises.check
-
-    def broken(ruleset: object, policy: object, activations: object, tables: object) -> None:
-        if activations:
-            raise PromiseError(["promise 3: made up by this test"])
-        check(ruleset, policy, activations, tables)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(promises, "check", broken)
+    break_a_promise(monkeypatch)
     world.step_at(READY)
-    assert world.outcome.violations == ("promise 3: made up by this test",)
+    assert world.outcome.violations == (MADE_UP,)
     assert not any(name.endswith(".ddos") for name in world.kernel.read().chains)
     # The ordinary way, which says what is wrong.
     assert asked_at(world, OPENS)[0] == "read"

@@ -7,13 +7,11 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from daemon_worlds import HEADER, INSIDE, OPENS, World
+from daemon_worlds import HEADER, INSIDE, MADE_UP, OPENS, World, break_a_promise
 
 from enforcer import reconcile as module
 from enforcer.drift import Suspicion
-from enforcer.errors import PromiseError
 from enforcer.kernel.fake_table import FakeTable
-from enforcer.ruleset import promises
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import FRONT
 
@@ -67,17 +65,10 @@ def test_a_ruleset_that_breaks_a_promise_is_never_committed_and_everything_is_di
     world = World()
     world.step_at(INSIDE)
     assert world.armed() == {"ddos"}
-    check = promises.check
-
-    def broken(ruleset: object, policy: object, activations: object, tables: object) -> None:
-        if activations:
-            raise PromiseError(["promise 3: made up by this test"])
-        check(ruleset, policy, activations, tables)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(promises, "check", broken)
+    break_a_promise(monkeypatch)
     world.step_at(INSIDE)
     assert world.hooked() == set()
-    assert world.outcome.violations == ("promise 3: made up by this test",)
+    assert world.outcome.violations == (MADE_UP,)
     assert world.daemon.snapshot().promise_violations == 1
     assert world.daemon.snapshot().armed == ()
 
