@@ -352,7 +352,7 @@ class Daemon:
     # --- what people see -----------------------------------------------------------------------
 
     def occurrences(self, after: datetime, before: datetime) -> list[Occurrence]:
-        """Every occurrence that is on between two instants, in order, with its state."""
+        """Every occurrence that is on between two instants, in order, by the schedule."""
         now = self._clock.now()
         found: list[Entry] = entries(self._config.policy, self.orders, after, before)
         return [Occurrence.of(e, now) for e in found]
@@ -372,7 +372,7 @@ class Daemon:
             reloaded_at=self._reloaded_at,
             armed=last.armed,
             waiting_for_clock=last.waiting,
-            coming=tuple(Occurrence.of(e, now) for e in nexts),
+            coming=tuple(Occurrence.of(e, now, last.armed) for e in nexts),
             edges=tuple(self.agenda(now).transitions(now)),
             prefixes=self._tables.prefixes,
             elements=tuple((f, sum(len(s) for s in self._tables.of_family(f))) for f in FAMILIES),
@@ -392,4 +392,5 @@ class Daemon:
             ends=tuple(
                 (a.id, a.ends_at) for a in self.active(self._stepped_at) if a.id in last.armed
             ),
+            due=tuple(a.id for a in self.active(now) if a.id not in last.armed),
         )

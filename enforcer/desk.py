@@ -16,8 +16,9 @@ from enforcer.clock import Clock
 from enforcer.daemon import Daemon
 from enforcer.decisions import Decision, RefusedError
 from enforcer.observe.audit import Event
-from enforcer.observe.snapshot import Occurrence
+from enforcer.observe.snapshot import Occurrence, Snapshot, in_force
 from enforcer.observe.views import window_views
+from enforcer.reconcile import Outcome
 from enforcer.schedule.past import PastGuards
 
 Answer = dict[str, Any]
@@ -98,6 +99,24 @@ class Desk:
 
     def _now(self) -> datetime:
         return self._clock.now()
+
+
+def stepped(answer: Answer, outcome: Outcome, seen: Snapshot) -> Answer:
+    """An answer with what the step behind it did: only then it is known what is in force. `waiting`
+    are windows that nothing new may arm, `problem` is what stands against what is wanted.
+    """
+    view = answer["occurrence"]
+    if view is not None:
+        view = {**view, "state": in_force(view["state"], view["id"], outcome.armed)}
+    return {
+        **answer,
+        "error": str(outcome.error) if outcome.error else None,
+        "occurrence": view,
+        "armed": list(outcome.armed),
+        "waiting": list(outcome.waiting),
+        "problem": seen.problem,
+        "clock": {"synchronised": seen.clock_synchronised},
+    }
 
 
 def _answer(

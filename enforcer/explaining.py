@@ -8,7 +8,7 @@ a socket of its own, and changes nothing.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -34,19 +34,45 @@ _AGAIN_S = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Declared:
-    """`tables` are the registry of today, as it should be in the kernel."""
+    """`tables` are the registry of today, as it should be in the kernel. `due` is asked where the
+    kernel cannot be: which windows are on by the schedule, and not in force.
+    """
 
     policy: Policy
     orders: Orders
     registry: Registry
     tables: Tables
+    due: Callable[[], Collection[str]] = tuple
 
 
 def explain(question: Question, declared: Declared, now: datetime) -> Explained:
+    """What is asked of now is judged by the windows in force, another instant by the schedule. The
+    kernel is asked about now, whatever the instant.
+    """
+    try:
+        kernel = nft.NftKernel()
+    except KernelError as error:
+        return _explained(question, declared, now, None, Held(None, str(error)))
+    try:
+        return _explained(question, declared, now, kernel, read_held(kernel))
+    finally:
+        kernel.close()
+
+
+def _explained(
+    question: Question, declared: Declared, now: datetime, kernel: Kernel | None, held: Held
+) -> Explained:
     at = question.at or now
     policy, registry = declared.policy, declared.registry
     source, to = question.address, question.to
-    windows = armed_at(policy, declared.orders, at)
+    on = armed_at(policy, declared.orders, now)
+    due = _due(on, held, declared)
+    windows = (
+        tuple(a for a in on if a.id not in due)
+        if at == now
+        else armed_at(policy, declared.orders, at)
+    )
+    differences = armed_differences(held, [a.id for a in on])
     rows = _covering(registry, source, at.date())
     to_rows = _covering(registry, to, at.date()) if to else []
     flow = Flow(
@@ -55,8 +81,6 @@ def explain(question: Question, declared: Declared, now: datetime) -> Explained:
         question.service,
     )
     found = verdict(policy, windows, flow, terms_of(rows), terms_of(to_rows))
-    # The kernel is asked about now, whatever the instant that is explained.
-    on = windows if at == now else armed_at(policy, declared.orders, now)
     answer = {
         "address": _text_of(source),
         "to": _text_of(to) if to else None,
@@ -65,11 +89,21 @@ def explain(question: Question, declared: Declared, now: datetime) -> Explained:
         "registrations": [_view(row) for row in rows],
         "to_registrations": [_view(row) for row in to_rows],
         "windows": list(found.windows),
+        "due": [a.id for a in on if a.id in due] if at == now else [],
         "verdict": found.name,
         "steps": list(found.steps),
-        **_ask_kernel(declared.tables, source, to, on),
+        **kernel_view(kernel, held, declared.tables, source, to, differences),
     }
     return Explained(answer, windows, at)
+
+
+def _due(on: Sequence[Activation], held: Held, declared: Declared) -> Collection[str]:
+    """Which of the windows that are on by the schedule are not in force. Where nothing of ours is
+    loaded, the schedule is all there is to tell of.
+    """
+    if held.ours:
+        return {a.id for a in on} - set(held.armed)
+    return declared.due() if on and held.state is None else ()
 
 
 class Explainer:
@@ -97,27 +131,14 @@ class Explainer:
         seen = self._snapshot()
         if seen is None or seen.registry is None or seen.tables is None:
             return None
-        declared = Declared(seen.policy, self._orders(), seen.registry, seen.tables)
+        declared = Declared(
+            seen.policy, self._orders(), seen.registry, seen.tables, due=lambda: seen.due
+        )
         return explain(question, declared, self._now())
 
 
 def _covering(registry: Registry, end: Prefix, day: date) -> list[Registration]:
     return list(dict.fromkeys(registry.row(i) for i in covering(registry, end, day)))
-
-
-def _ask_kernel(
-    tables: Tables, source: Prefix, to: Prefix | None, on: Sequence[Activation]
-) -> dict[str, Any]:
-    schedule = [(a.id, a.ends_at) for a in on]
-    try:
-        kernel = nft.NftKernel()
-    except KernelError as error:
-        return kernel_view(None, Held(None, str(error)), tables, source, to, [])
-    try:
-        held = read_held(kernel)
-        return kernel_view(kernel, held, tables, source, to, armed_differences(held, schedule))
-    finally:
-        kernel.close()
 
 
 def kernel_view(

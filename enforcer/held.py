@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from enforcer.errors import KernelError
 from enforcer.lookup.planner import classify
@@ -128,12 +128,12 @@ def meaning(entry: LookupClass | None) -> str:
     return ", else ".join(parts)
 
 
-def armed_differences(held: Held, on: Iterable[tuple[str, datetime]]) -> list[str]:
-    """Windows that are on by the schedule and not in the kernel, or the other way round."""
+def armed_differences(held: Held, on: Iterable[str]) -> list[str]:
+    """Windows that are due by the schedule and not in the kernel, or the other way round."""
     if held.state is None or held.state.foreign is not None:
         return []
-    due = {window for window, _ in on}
-    missing = [f"window {w} is on, but the kernel does not arm it" for w in sorted(due)
+    due = set(on)
+    missing = [f"window {w} is due, but the kernel does not arm it" for w in sorted(due)
                if w not in held.armed]  # fmt: skip
     extra = [f"window {w} is not on, but the kernel arms it" for w in held.armed if w not in due]
     return missing + extra

@@ -72,9 +72,10 @@ class Wanted:
 class Outcome:
     """What a reconciliation did. `operations` are those committed, over all attempts.
 
-    `state` is the last read; `drift` says in what the kernel no longer held what had been committed
-    (`enforcer.drift`), put right unless `result` is `failed`; `waiting` are windows not armed
-    because nothing new may be.
+    `state` is the last read; `armed` are the windows in force (where a change failed, those that
+    the kernel held before it); `drift` says in what the kernel no longer held what had been
+    committed (`enforcer.drift`), put right unless `result` is `failed`; `waiting` are windows not
+    armed because nothing new may be.
     """
 
     result: Result
@@ -224,16 +225,20 @@ def reconcile(
             f"the kernel still differs after {ATTEMPTS} attempts; another program changes "
             "table inet enforcer at the same time: nft monitor shows which",
         )
+    held_still = () if state is None else tuple(a.id for a in _armed(wanted, state))
     return Outcome(
-        "failed", desired, state, tuple(done), drift=drifted, attempts=ATTEMPTS, error=error,
-        violations=violations,
+        "failed", desired, state, tuple(done), held_still, drift=drifted, attempts=ATTEMPTS,
+        error=error, violations=violations,
     )  # fmt: skip
 
 
 def _armable(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
     """Where nothing new may be armed, what is armed stays so."""
-    if wanted.may_arm:
-        return wanted.activations
+    return wanted.activations if wanted.may_arm else _armed(wanted, state)
+
+
+def _armed(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
+    """What is wanted and armed in the kernel already."""
     armed = {name for name, s in state.sets.items() if s.kind == "armed" and s.elements}
     return tuple(a for a in wanted.activations if ArmingSet(a.id, 0, None).name in armed)
 

@@ -20,7 +20,7 @@ from enforcer.chronicle import Chronicle
 from enforcer.clock import SystemClock, Timer
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
-from enforcer.desk import NOT_UNDERSTOOD, Desk
+from enforcer.desk import NOT_UNDERSTOOD, Desk, stepped
 from enforcer.errors import PolicyError
 from enforcer.explaining import Explainer
 from enforcer.feedlooks import FeedLooks
@@ -324,10 +324,7 @@ class Service:
             self._refused(verb, who, request, answer["error"])
             return answer
         log.warning(verb, by=who, windows=",".join(answer["windows"]))
-        outcome = self.step(verb)
-        problem = str(outcome.error) if outcome.error else None
-        armed = list(outcome.armed)
-        return {**answer, "error": problem, "armed": armed, "waiting": list(outcome.waiting)}
+        return stepped(answer, self.step(verb), self._look())
 
     def _status(self) -> Answer:
         samples = self._sampler.counts()

@@ -68,6 +68,7 @@ TESTED_BY: dict[str, str] = {
     "cli.fetch": "kernel/test_feeds.py",
     "feeds.deadline": "feeds/test_transfer.py",
     "clockd": "daemon/test_synchronised.py",
+    "cli.arming": "cli/test_cli_declare.py",
     "cli.close": "cli/test_cli_declare.py",
     "cli.completion": "kernel/test_shells.py",
     "cli.confirm": "cli/test_cli_declare.py",

@@ -54,6 +54,7 @@ def ask_daemon(verb: str, **arguments: Any) -> Answer | None:
 
 def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     """Takes a decision without a daemon: the same words, the same ceilings, disk and record."""
+    from enforcer.cli.arming import held_now
     from enforcer.cli.places import orders, past, state_dir
     from enforcer.clock import SystemClock
     from enforcer.control import me
@@ -70,7 +71,7 @@ def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     except RefusedError as refused:
         return {"error": str(refused), "daemon": False}
     entry = decision.entry
-    view = window_views([Occurrence.of(entry, now)])[0] if entry else None
+    view = window_views([Occurrence.of(entry, now, held_now().armed)])[0] if entry else None
     warning = f"{warning}; {NO_DAEMON}" if warning else NO_DAEMON
     return {"error": None, "warning": warning, "occurrence": view, "daemon": False}
 
@@ -89,35 +90,54 @@ def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes])
 
 
 def show(args: argparse.Namespace, answer: Answer, done: str) -> int:
-    """Prints an answer; `done` says what was done. The exit code."""
+    """Prints an answer; `done` says what was done. The exit code: failed also where it was done and
+    is not in force, for then it is not what was asked for.
+    """
+    occurrence = answer.get("occurrence")
+    if answer.get("daemon", True) and occurrence:
+        answer = {**answer, "error": _not_in_force(answer, done)}
     if args.format == "json":
         print_json(answer)
         return EXIT_FAILED if answer["error"] else 0
-    if answer["error"]:
-        print(f"enforcer: {answer['error']}", file=sys.stderr)
-        return EXIT_FAILED
-    paint = Painter(args, sys.stdout)
-    occurrence = answer.get("occurrence")
     if occurrence:
-        span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
-        state = occurrence["state"]
-        if state == "armed" and occurrence["id"] not in answer.get("armed", ()):
-            # It is on by the clock; whether the kernel arms it is another matter, told below.
-            state = "due, not armed"
-        print(f"{done} {paint(occurrence['id'], 'bold')}: {state}, {span}")
-        if occurrence.get("confirm_by") and occurrence["state"] != "closed":
-            print(
-                f"it ends at {occurrence['confirm_by']} unless you say: "
-                f"enforcer confirm {occurrence['id']}"
-            )
-    if "armed" in answer:
-        print("armed now: " + (paint(", ".join(answer["armed"]), "green") or "nothing"))
-    if answer.get("waiting"):
-        waiting = ", ".join(answer["waiting"])
-        print(f"waiting: {waiting}: nothing new is armed, `enforcer status` says why")
+        _show_occurrence(args, answer, done)
+    if answer["error"]:
+        sys.stdout.flush()
+        print(f"enforcer: {answer['error']}", file=sys.stderr)
     if answer.get("warning"):
         print(answer["warning"], file=sys.stderr)
-    return 0
+    return EXIT_FAILED if answer["error"] else 0
+
+
+def _show_occurrence(args: argparse.Namespace, answer: Answer, done: str) -> None:
+    paint = Painter(args, sys.stdout)
+    occurrence = answer["occurrence"]
+    span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
+    state = "due, not armed" if occurrence["state"] == "due" else occurrence["state"]
+    print(f"{done} {paint(occurrence['id'], 'bold')}: {state}, {span}")
+    if occurrence.get("confirm_by") and occurrence["state"] != "closed":
+        print(
+            f"it ends at {occurrence['confirm_by']} unless you say: "
+            f"enforcer confirm {occurrence['id']}"
+        )
+    if "armed" in answer:
+        print("armed now: " + (paint(", ".join(answer["armed"]), "green") or "nothing"))
+
+
+def _not_in_force(answer: Answer, done: str) -> str | None:
+    """What the daemon did and what the kernel does not do: `fact; remedy`. None: nothing of it."""
+    occurrence = answer["occurrence"]
+    if occurrence["state"] != "due":
+        stays = f"{occurrence['id']} is {done} and stays so; the daemon tries again by itself"
+        return f"{answer['error']}; {stays}" if answer["error"] else None
+    waits = occurrence["id"] in answer.get("waiting", ())
+    if waits and not answer.get("clock", {}).get("synchronised", True):
+        why = "the clock is not synchronised, so nothing new is armed"
+        remedy = "it opens once the clock is right, see: timedatectl"
+    else:
+        why = answer["error"] or answer.get("problem") or "the kernel does not arm it"
+        remedy = "the daemon tries again by itself, see: enforcer status"
+    return f"{occurrence['id']} is {done} and stays so, but is not in force: {why}; {remedy}"
 
 
 def span(text: str) -> timedelta:

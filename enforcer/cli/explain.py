@@ -55,6 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.arming import daemon_due
     from enforcer.cli.main import usage_error
     from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
@@ -72,7 +73,10 @@ def run(args: argparse.Namespace) -> int:
     now = SystemClock().now()
     today = RadixTree.build(config.registry, now.date())
     tables = plan(today, config.policy.registry.kernel_memory_bytes)
-    explained = explain(question, Declared(config.policy, orders(), config.registry, tables), now)
+    declared = Declared(
+        config.policy, orders(), config.registry, tables, due=lambda: daemon_due() or ()
+    )
+    explained = explain(question, declared, now)
     answer = explained.answer
     if args.format == "json":
         print_json(answer)
@@ -102,6 +106,8 @@ def _text(
         )
         for a in activations
     ] or [("window", "none is on")]
+    if answer["due"]:
+        rows.append(("due", f"{', '.join(answer['due'])}: not in force, and not in this verdict"))
     rows.append(("registered", _registrations(answer["registrations"])))
     if answer["to"]:
         rows.append(("target", _registrations(answer["to_registrations"])))

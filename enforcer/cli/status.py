@@ -52,18 +52,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _unanswered(args: argparse.Namespace, reason: str) -> int:
+    from enforcer.cli.arming import held_now
     from enforcer.clock import SystemClock
-    from enforcer.held import Held, read_held
-    from enforcer.kernel.nft import NftKernel
 
-    try:
-        kernel = NftKernel()
-        try:
-            held = read_held(kernel)
-        finally:
-            kernel.close()
-    except KernelError as error:
-        held = Held(None, str(error))
+    held = held_now()
     now = SystemClock().now()
     if args.format == "json":
         print_json(unanswered_view(reason, held, now))
@@ -135,9 +127,8 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
         ("gateway", f"{s['gateway']}, enforcer {s['version']}"),
         ("armed", _armed(s, now, paint)),
     ]
-    if s["waiting_for_clock"]:
-        waiting = ", ".join(s["waiting_for_clock"])
-        rows.append(("waiting", paint(f"{waiting}: not armed until the clock is right", "yellow")))
+    if s.get("due"):
+        rows.append(("due", paint(f"{', '.join(s['due'])}: not armed{_why(s)}", "yellow")))
     if s["missing_devices"]:
         missing = ", ".join(s["missing_devices"])
         rows.append(("missing", paint(f"{missing}: armed again when back", "yellow")))
@@ -171,7 +162,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
         shown = [
             (
                 w["id"],
-                _state(w, s["armed"]),
+                w["state"],
                 _both(w, "starts_at"),
                 _both(w, "ends_at"),
                 ", ".join(w["measures"]),
@@ -183,10 +174,10 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
     return lines
 
 
-def _state(window: dict[str, Any], armed: list[str]) -> str:
-    """By the clock it is on; where the kernel does not arm it, `armed` would be a lie."""
-    state = str(window["state"])
-    return "due" if state == "armed" and window["id"] not in armed else state
+def _why(s: dict[str, Any]) -> str:
+    """Why what is due is not in force; nothing where the line of the problem says it."""
+    waits = s["waiting_for_clock"] and not s["clock"]["synchronised"]
+    return " until the clock is right" if waits else ""
 
 
 def _feeds(s: dict[str, Any], now: datetime, paint: Painter) -> Iterator[str]:

@@ -177,8 +177,8 @@ def plain(view: View) -> list[str]:
     if view.error is not None or view.answer is None:
         return [f"{at}  the daemon does not answer: {view.error}; asked again"]
     if not view.answer["armed"]:
-        waiting = ", ".join(view.answer["waiting_for_clock"])
-        return [f"{at}  nothing armed{waiting and f'; waiting for the clock: {waiting}'}"]
+        due = ", ".join(view.answer.get("due", ()))
+        return [f"{at}  nothing armed{due and f'; due, not armed: {due}'}"]
     found = []
     for window in view.answer["armed"]:
         told = [
@@ -272,8 +272,9 @@ def _problems(view: View) -> list[Line]:
         found.append((_mismatches(a["samples"]), "red"))
     if a["problem"]:
         found.append((a["problem"], "red"))
-    if a["waiting_for_clock"]:
-        found.append((f"waiting for the clock: {', '.join(a['waiting_for_clock'])}", "yellow"))
+    if due := a.get("due"):
+        clock = " until the clock is right" if a["waiting_for_clock"] else ""
+        found.append((f"due, not armed{clock}: {', '.join(due)}", "yellow"))
     if a["missing_devices"]:
         found.append((f"missing: {', '.join(a['missing_devices'])}", "yellow"))
     return found

@@ -38,6 +38,10 @@ if TYPE_CHECKING:
     from enforcer.policy.model import Activation
 
 FORMATS = ("text", "json", "ics")
+BY_SCHEDULE = (
+    "armed by the schedule; neither a daemon nor the kernel tells whether it is in force: "
+    "enforcer status says why"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.arming import armed_of
     from enforcer.cli.places import orders
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
@@ -70,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
     except TooManyError as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
-    found = [Occurrence.of(e, now) for e in every]
+    on = [e.activation.id for e in every if e.state(now) == "armed"]
+    armed = armed_of(on)
+    found = [Occurrence.of(e, now, armed) for e in every]
     if args.format == "json":
         print_json(window_views(found))
     elif args.format == "ics":
@@ -79,6 +86,9 @@ def run(args: argparse.Namespace) -> int:
         print(f"no window in {counted(args.days, 'day')} from {utc_short(after)}")
     else:
         _print_text(args, found, after, before)
+    if armed is None and args.format != "ics":
+        sys.stdout.flush()
+        print(f"{', '.join(on)}: {BY_SCHEDULE}", file=sys.stderr)
     return 0
 
 
@@ -108,7 +118,8 @@ def _print_text(
     head, blocks = fitted(rows, names, terminal_columns())
     for line in head:
         print(paint(line, "bold"))
-    styles = {"armed": "green", "closed": "dim", "past": "dim", "provisional": "yellow"}
+    styles = {"armed": "green", "closed": "dim", "past": "dim"}
+    styles |= {"provisional": "yellow", "due": "yellow"}
     for block, occurrence in zip(blocks, found, strict=True):
         style = styles.get(occurrence.state)
         for line in block:

@@ -12,9 +12,10 @@ from enforcer.observe.snapshot import Occurrence
 
 MOST_LINES = 40
 # Later ones are drawn over earlier ones.
-_SIGNS = {"past": "-", "closed": "x", "provisional": "?", "next": "#", "armed": "#"}
+_SIGNS = {"past": "-", "closed": "x", "provisional": "?", "next": "#", "armed": "#", "due": "!"}
 _IDLE, _LONGEST_NAME = ".", 24
 LEGEND = "# armed   ? provisional, once confirmed   x closed   - past   times in UTC"
+DUE = "! due, and not in force: enforcer status says why"
 
 
 def chart(
@@ -35,7 +36,8 @@ def chart(
         lines.append(f"{cut:<{label}}  {_row(rows[name], after, before, cells)}")
     if len(rows) > len(shown):
         lines.append(f"and {len(rows) - len(shown):,} windows more")
-    return [*lines, LEGEND]
+    due = any(occurrence.state == "due" for occurrence in occurrences)
+    return [*lines, LEGEND, *([DUE] if due else [])]
 
 
 def _scale(after: datetime, before: datetime, cells: int) -> str:

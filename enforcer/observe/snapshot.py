@@ -5,8 +5,10 @@ Metrics, `status` and the control socket read it from other threads without a lo
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from enforcer.lookup.tables import Tables
 from enforcer.observe.audit_chain import NOTHING_BEFORE
@@ -15,18 +17,31 @@ from enforcer.policy.prefix import Family
 from enforcer.policy.registry import Registry
 from enforcer.schedule.agenda import Entry, State
 
+Shown = State | Literal["due"]
+
+
+def in_force(state: State, window: str, armed: Collection[str]) -> Shown:
+    """A state by the schedule and the orders → `due` where it should be armed and is not: what is
+    said of a window is what is in force. `armed` are the ids of those that the kernel arms.
+    """
+    return "due" if state == "armed" and window not in armed else state
+
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
     """One occurrence of a window and what became of it. `confirm_by`: on trial until then."""
 
     activation: Activation
-    state: State
+    state: Shown
     confirm_by: datetime | None = None
 
     @classmethod
-    def of(cls, entry: Entry, now: datetime) -> Occurrence:
-        return cls(entry.activation, entry.state(now), entry.order.until if entry.order else None)
+    def of(cls, entry: Entry, now: datetime, armed: Collection[str] | None = None) -> Occurrence:
+        """`armed` as for `in_force`; None where nobody can tell: by the schedule alone."""
+        until = entry.order.until if entry.order else None
+        state, window = entry.state(now), entry.activation.id
+        shown = state if armed is None else in_force(state, window, armed)
+        return cls(entry.activation, shown, until)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +79,8 @@ class Snapshot:
     """`edges`: for each window with one ahead, when it next opens or closes. `drift_kinds`: how
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
     changing our table. `registry` and `tables` are those in force, for whoever asks about one
-    address. `ends`: when each armed window ends. `stepped_at`: the instant of the last step.
+    address. `ends`: when each armed window ends. `due`: windows that are on by the schedule and the
+    orders, and not in force. `stepped_at`: the instant of the last step.
     """
 
     policy: Policy
@@ -90,6 +106,7 @@ class Snapshot:
     tables: Tables | None = None
     stepped_at: datetime | None = None
     ends: tuple[tuple[str, datetime], ...] = ()
+    due: tuple[str, ...] = ()
     fetched: tuple[FeedLook, ...] = ()
 
     @property

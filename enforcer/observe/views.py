@@ -57,6 +57,7 @@ def status_view(
             "loaded_at": utc_text(s.loaded_at),
         },
         "armed": list(s.armed),
+        "due": list(s.due),
         "waiting_for_clock": list(s.waiting_for_clock),
         "windows": window_views(s.coming),
         "prefixes": counts,

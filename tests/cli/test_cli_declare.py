@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import select
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,14 @@ from enforcer.cli.main import main
 from enforcer.clock import SystemClock
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
-from enforcer.desk import Desk
+from enforcer.desk import Desk, stepped
+from enforcer.errors import KernelError
+from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
+from enforcer.kernel.fake_table import FakeTable
 from enforcer.observe.totals import Totals
+from enforcer.observe.views import status_view
+from enforcer.ruleset.transaction import AddSet, Arm
 from enforcer.sources.load import load_configuration
 
 MAIN = """
@@ -34,6 +40,7 @@ links:
 """
 WHY = ("--reason", "attack", "--reference", "NOC-1", "--declared-by", "noc@isp.example")
 GUARD = ("--measure", "guard=concentrators")
+MARK = ("--measure", "mark=0x51")
 
 
 class Place:
@@ -108,13 +115,17 @@ class Running:
                 self._control.serve_one(self._handle)
 
     def _handle(self, request: dict[str, Any], who: str) -> Answer:
+        if request["verb"] == "status":
+            return status_view(self.daemon.snapshot(), "1")
         error = self.daemon.reload() if request["verb"] in ("declared", "reload") else None
         if error is not None or request["verb"] == "reload":
             self.daemon.step()
             return {"error": str(error) if error else None}
         answer = self._desk.serve(request, who)
         assert answer is not None
-        return {**answer, "armed": list(self.daemon.step().armed)}
+        if answer["error"] is not None:
+            return answer
+        return stepped(answer, self.daemon.step(), self.daemon.snapshot())
 
     def armed(self) -> set[str]:
         sets = self.kernel.read().sets
@@ -123,9 +134,10 @@ class Running:
         }
 
     def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._control.close()
+        if not self._stop.is_set():
+            self._stop.set()
+            self._thread.join()
+            self._control.close()
 
 
 @pytest.fixture
@@ -274,6 +286,94 @@ def test_an_id_that_is_taken_is_refused_and_a_made_one_gets_a_number(enforcer: P
     assert code == 1
     assert "choose another --id" in err
     assert enforcer.files() == before
+
+
+def unsynchronised(place: Place, running: Running, patch: pytest.MonkeyPatch) -> None:
+    place.config.write_text(MAIN.replace("clock: false", "clock: true"))
+    patch.setattr(SystemClock, "synchronised", lambda _: False)
+
+
+def refused_by_the_kernel(place: Place, running: Running, patch: pytest.MonkeyPatch) -> None:
+    del place, patch
+    for _ in range(20):
+        running.kernel.fail_next(Arm, errno.ENOMEM)
+
+
+def contested(place: Place, running: Running, patch: pytest.MonkeyPatch) -> None:
+    del place, patch
+    running.daemon.standing_down = "nothing acts: ferm keeps changing table inet enforcer"
+
+
+NOT_IN_FORCE = [
+    (unsynchronised, "the clock is not synchronised, so nothing new is armed; it opens once"),
+    (refused_by_the_kernel, "Arm armed.ddos: Cannot allocate memory; "),
+    (contested, "ferm keeps changing table inet enforcer; the daemon tries again by itself"),
+]
+
+
+@pytest.mark.parametrize(("hinder", "why"), NOT_IN_FORCE, ids=lambda v: getattr(v, "__name__", ""))
+def test_what_is_declared_and_not_in_force_is_no_success(
+    enforcer: Place,
+    running: Running,
+    monkeypatch: pytest.MonkeyPatch,
+    hinder: Callable[[Place, Running, pytest.MonkeyPatch], None],
+    why: str,
+) -> None:
+    hinder(enforcer, running, monkeypatch)
+    code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos",
+                              "--confirm-within", "5m")  # fmt: skip
+    assert code == 1
+    assert "declared ddos: due, not armed" in out
+    assert "armed now: nothing" in out
+    assert "ddos is declared and stays so, but is not in force: " in err
+    assert why in err
+    assert list(enforcer.files()) == ["ddos.yaml"], "it opens as soon as it can"
+    answer = enforcer.json("confirm", "ddos")
+    assert (answer["occurrence"]["state"], answer["armed"]) == ("due", [])
+    assert why in answer["error"]
+    assert enforcer.json("windows")[0]["state"] == "due"
+    assert "due, and not in force" in enforcer("windows")[1]
+    code, out, err = enforcer("close", "ddos")
+    assert "closed ddos: closed" in out, "what ends something was done, whatever is in force"
+
+
+def test_what_is_declared_ahead_is_told_to_stand_where_the_kernel_refuses_something_else(
+    enforcer: Place, running: Running
+) -> None:
+    running.kernel.flush()
+    for _ in range(20):
+        running.kernel.fail_next(AddSet, errno.ENOMEM)
+    code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "later",
+                              "--start", "2031-12-01T08:00:00Z")  # fmt: skip
+    assert code == 1
+    assert "declared later: next" in out
+    assert err.startswith("enforcer: AddSet ")
+    assert "later is declared and stays so; the daemon tries again by itself" in err
+
+
+def test_without_a_daemon_the_kernel_is_asked_what_is_in_force(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos")[0] == 0
+    assert enforcer("declare", "--for", "1h", *MARK, *WHY, "--id", "other")[0] == 0
+    running.stop()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+
+    def disarm(table: FakeTable | None) -> None:
+        assert table is not None
+        table.sets["armed.other"].elements.clear()
+
+    running.kernel.edit(disarm)
+    states = {w["id"]: w["state"] for w in enforcer.json("windows")}
+    assert states == {"ddos": "armed", "other": "due"}
+
+    def denied() -> None:
+        raise KernelError("open netlink", 1, "not permitted; run as root")
+
+    monkeypatch.setattr(nft, "NftKernel", denied)
+    code, out, err = enforcer("windows")
+    assert (code, "not in force" in out) == (0, False)
+    assert err.startswith("ddos, other: armed by the schedule; neither a daemon nor the kernel")
 
 
 def test_without_a_daemon_it_is_written_and_said(enforcer: Place) -> None:

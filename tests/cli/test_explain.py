@@ -7,12 +7,13 @@ from datetime import timedelta
 
 import pytest
 
+from enforcer.clock import SystemClock
 from enforcer.errors import KernelError
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.fake_table import FakeTable
 from enforcer.ruleset.vocabulary import FRONT
-from tests.cli.cli_worlds import REGISTRY, Place, window_text
+from tests.cli.cli_worlds import MAIN, REGISTRY, Place, window_text
 
 ESTATE = ("--to", "203.0.113.5", "--service", "udp/51820")
 
@@ -41,6 +42,7 @@ def test_the_answer_for_programs_is_that_of_the_contract(place: Place, kernel: F
         "registrations": [registration],
         "to_registrations": [],
         "windows": ["ddos"],
+        "due": [],
         "verdict": "let_in",
         "steps": [
             "guard of window ddos: to estate concentrators: registered as software-house, let in",
@@ -156,12 +158,45 @@ def test_a_window_that_is_on_and_not_in_the_kernel_is_a_difference(
 ) -> None:
     said = place.run("explain", "198.51.100.9")
     assert "198.51.100.9: not asked (nothing of enforcer is loaded)" in said.out
-    assert "  window ddos is on, but the kernel does not arm it\n" in said.err
+    assert "  window ddos is due, but the kernel does not arm it\n" in said.err
     place.daemon(kernel).step()
     later = place.now + timedelta(hours=2)
     place.write(windows=window_text("ddos", later, later + timedelta(hours=1)))
     answer = place.run("explain", "198.51.100.9", "--format", "json").json
     assert answer["differences"] == ["window ddos is not on, but the kernel arms it"]
+
+
+def test_the_verdict_is_of_what_is_in_force(
+    place: Place, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A window that waits for the clock holds nobody back, whatever the schedule says."""
+    place.write(main=MAIN.replace("synchronised_clock: false", "synchronised_clock: true"))
+    monkeypatch.setattr(SystemClock, "synchronised", lambda _: False)
+    place.daemon(kernel).step()
+    said = place.run("explain", "192.0.2.99", *ESTATE)
+    assert said.code == 0
+    assert said.out.startswith("192.0.2.99 to 203.0.113.5, udp/51820: untouched\n")
+    assert "due         ddos: not in force, and not in this verdict\n" in said.out
+    assert "  window ddos is due, but the kernel does not arm it\n" in said.err
+    answer = place.run("explain", "192.0.2.99", *ESTATE, "--format", "json").json
+    assert (answer["windows"], answer["due"], answer["agrees"]) == ([], ["ddos"], False)
+    soon = f"{place.now + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
+    said = place.run("explain", "192.0.2.99", *ESTATE, "--at", soon)
+    assert said.code == 3, "another instant is the schedule's"
+
+
+def test_where_the_kernel_may_not_be_asked_the_daemon_says_what_is_in_force(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied() -> None:
+        raise KernelError("open netlink", 1, "not permitted; run as root")
+
+    monkeypatch.setattr(nft, "NftKernel", denied)
+    assert place.run("explain", "192.0.2.99", *ESTATE).code == 3
+    monkeypatch.setattr("enforcer.control.ask", lambda *_: {"due": ["ddos"]})
+    said = place.run("explain", "192.0.2.99", *ESTATE)
+    assert (said.code, said.err) == (0, "")
+    assert "due         ddos: not in force" in said.out
 
 
 def test_another_instant_is_compared_with_the_kernel_of_now(

@@ -84,7 +84,7 @@ def test_while_a_change_is_committed_it_looks_again(
     asked = Question.read("192.0.2.99")
     late = Explainer(lambda: snapshots[-1], lambda: daemon.orders, SystemClock().now)
     assert found(late(asked)).answer["differences"] == [
-        "window ddos is on, but the kernel does not arm it",
+        "window ddos is due, but the kernel does not arm it",
         "window other is not on, but the kernel arms it",
     ]
     old = snapshots[0]

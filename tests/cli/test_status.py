@@ -65,13 +65,15 @@ def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None
     kernel.devices.discard("wan0")
     daemon.step()
     view = status_view(daemon.snapshot(), "9.9")
+    assert (view["armed"], view["due"]) == ([], ["ddos"])
+    assert [w["state"] for w in view["windows"]] == ["due"], "not armed, whatever the clock says"
     view |= {"waiting_for_clock": ["ddos"], "problem": "commit: no", "drift_repairs": 1}
-    assert view["armed"] == []
+    view["clock"] = {"synchronised": False}
     found = text(view, place.now, PLAIN)
-    assert found[-1].startswith("ddos    due    "), "not armed, whatever the clock says"
+    assert found[-1].startswith("ddos    due    ")
     names = [line.split("  ")[0] for line in found[2:9]]
-    assert names == ["waiting", "missing", "reload", "", "problem", "clock", "prefixes"]
-    assert found[2] == "waiting   ddos: not armed until the clock is right"
+    assert names == ["due", "missing", "reload", "", "problem", "clock", "prefixes"]
+    assert found[2] == "due       ddos: not armed until the clock is right"
     assert found[4] == "reload    refused; what was loaded before stays in force:"
     assert found[5].startswith("          enforcer.yaml:2:")
     assert "drift     repaired 1 time" in found

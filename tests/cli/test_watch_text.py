@@ -211,9 +211,10 @@ def test_nothing_armed_is_said() -> None:
     assert lines[1] == "armed   nothing"
     assert "no packets are counted: no window is armed" in lines
     assert plain(view(quiet)) == ["2026-12-01 08:00:03Z  nothing armed"]
-    quiet |= {"waiting_for_clock": ["ddos"]}
+    quiet |= {"waiting_for_clock": ["ddos"], "due": ["ddos"]}
     (line,) = plain(view(quiet))
-    assert line == "2026-12-01 08:00:03Z  nothing armed; waiting for the clock: ddos"
+    assert line == "2026-12-01 08:00:03Z  nothing armed; due, not armed: ddos"
+    assert "due, not armed until the clock is right: ddos" in text(view(quiet))
 
 
 def test_a_kernel_that_does_not_tell_is_no_zero() -> None:

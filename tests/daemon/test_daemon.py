@@ -222,6 +222,32 @@ def test_an_unsynchronised_clock_arms_nothing_new() -> None:
     assert world.daemon.snapshot().waiting_for_clock == ("ddos",)
 
 
+def test_a_window_that_is_due_is_told_as_what_is_in_force() -> None:
+    def told(world: World) -> tuple[tuple[str, ...], tuple[str, ...], list[str]]:
+        seen = world.daemon.snapshot()
+        return seen.armed, seen.due, [o.state for o in seen.coming]
+
+    world = World(require_clock=True)
+    world.clock.right = False
+    world.step_at(INSIDE)
+    assert told(world) == ((), ("ddos",), ["due"]), "the clock"
+    world.clock.right = True
+    world.kernel.fail_next(t.Arm, errno.ENOMEM)
+    world.step_at(INSIDE)
+    assert (world.outcome.result, told(world)) == ("failed", ((), ("ddos",), ["due"]))
+    world.step_at(INSIDE)
+    assert told(world) == (("ddos",), (), ["armed"])
+    world.windows = WINDOWS.replace("end: ", "lease: until-end\n  end: ")
+    assert world.daemon.reload() is None
+    world.kernel.fail_next(t.Arm, errno.ENOMEM)
+    world.step_at(INSIDE)
+    assert (world.outcome.result, world.armed()) == ("failed", {"ddos"})
+    assert told(world) == (("ddos",), (), ["armed"]), "what is refused takes nothing away"
+    world.daemon.standing_down = "nothing acts"
+    world.step_at(INSIDE)
+    assert told(world) == ((), ("ddos",), ["due"])
+
+
 def test_a_clock_that_loses_its_source_leaves_an_armed_window_armed() -> None:
     world = World(require_clock=True)
     world.step_at(INSIDE)

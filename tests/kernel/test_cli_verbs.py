@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import signal
 
 import pytest
 
-from tests.cli.cli_worlds import REGISTRY
+from tests.cli.cli_worlds import MAIN, REGISTRY
 from tests.kernel.daemon_process import Gateway, eventually, stop
 
 pytestmark = pytest.mark.kernel
@@ -67,6 +69,34 @@ def test_explain_agrees_with_the_kernel_until_somebody_meddles(gateway: Gateway)
     finally:
         process.send_signal(signal.SIGCONT)
     eventually(lambda: not gateway.run("explain", "198.51.100.9").stderr, "repaired")
+
+
+def test_what_is_due_and_not_in_force_is_told_so_by_every_verb(gateway: Gateway) -> None:
+    """Nobody keeps the clock right, as the kernel says: TIME_ERROR, whatever is so here."""
+    gateway.write(main=MAIN.replace("clock: false", "clock: true"), windows="")
+    gateway.start(
+        *("strace", "-D", "-f", "-qq", "--seccomp-bpf", "-o", os.devnull),
+        *("-e", "trace=adjtimex,clock_adjtime", "-e", "inject=adjtimex,clock_adjtime:retval=5"),
+    )
+    why = ("--reason", "attack", "--reference", "NOC-1", "--declared-by", "noc@isp.example")
+    done = gateway.run(
+        "declare", "--for", "2h", "--measure", "guard=concentrators", "--id", "ddos", *why
+    )
+    assert done.returncode == 1
+    assert done.stdout.startswith("declared ddos: due, not armed, ")
+    assert done.stderr == (
+        "enforcer: ddos is declared and stays so, but is not in force: the clock is not "
+        "synchronised, so nothing new is armed; it opens once the clock is right, see: "
+        "timedatectl\n"
+    )
+    status = gateway.status()
+    assert (status["armed"], status["due"]) == ([], ["ddos"])
+    listed = json.loads(gateway.run("windows", "--format", "json").stdout)
+    assert [w["state"] for w in (*status["windows"], *listed)] == ["due", "due"]
+    done = gateway.run("explain", "192.0.2.99", "--to", "203.0.113.5", "--service", "udp/51820")
+    assert done.returncode == 0
+    assert "udp/51820: untouched\n" in done.stdout
+    assert "window ddos is due, but the kernel does not arm it" in done.stderr
 
 
 def test_status_with_the_daemon_without_it_and_without_rights(gateway: Gateway) -> None:

@@ -40,6 +40,7 @@ ANSWER: dict[str, Any] = {
     ],
     "to_registrations": [],
     "windows": ["ddos"],
+    "due": ["exams"],
     "verdict": "let_in",
     "steps": ["guard of window ddos: let in"],
     "kernel": {
@@ -104,7 +105,7 @@ def test_windows_are_what_the_command_says() -> None:
     told = json.loads(get("/api/v1/windows").body)
     assert [(w["id"], w["state"], w["starts_at"], w["ends_at"]) for w in told] == [
         ("ddos", "armed", "2026-12-01T08:00:00Z", "2026-12-01T10:00:00Z"),
-        ("exam", "armed", "2026-12-01T08:00:00Z", "2026-12-01T10:00:00Z"),
+        ("exam", "due", "2026-12-01T08:00:00Z", "2026-12-01T10:00:00Z"),
     ]
 
 
@@ -112,6 +113,9 @@ def test_windows_stand_under_the_orders() -> None:
     orders = Orders().given([Order("exam", OPENS, CLOSES, "closed", "root", NOW)])
     told = json.loads(get("/api/v1/windows", sight(orders=orders)).body)
     assert {w["id"]: w["state"] for w in told} == {"ddos": "armed", "exam": "closed"}
+    idle = sight(replace(SNAPSHOT, armed=()), orders=orders)
+    told = json.loads(get("/api/v1/windows", idle).body)
+    assert {w["id"]: w["state"] for w in told} == {"ddos": "due", "exam": "closed"}
 
 
 @pytest.mark.parametrize(

@@ -112,6 +112,7 @@ def test_everything_that_is_wrong_comes_first_and_in_full() -> None:
         config_error=error,
         clock_synchronised=False,
         waiting_for_clock=("ddos",),
+        due=("ddos", "works"),
         missing_devices=("wan1",),
         problem="commit: no room",
         drift_repairs=3,
@@ -130,6 +131,7 @@ def test_everything_that_is_wrong_comes_first_and_in_full() -> None:
         "What is done is not put on the record",
         "What the files hold is refused; what was accepted before stays in force",
     ]
+    assert "Due, and not armed: ddos, works" in told[2], "also what does not wait for the clock"
     assert document.one("pre").children == [error]
     pills = [pill.text for pill in document.one("details", id="occurrences").every(class_="pill")]
     assert "due, not armed" in pills

@@ -122,7 +122,7 @@ def _status(sight: Sight) -> Response:
 
 def _windows(sight: Sight, request: Request) -> Response:
     """As `enforcer windows --format json`: `from` (an instant) and `days` are its parameters."""
-    policy = _require(sight.snapshot()).policy
+    seen = _require(sight.snapshot())
     unknown = sorted(request.query.keys() - {"from", "days"})
     if unknown:
         raise _bad("a parameter is not known; there is from and days")
@@ -133,10 +133,10 @@ def _windows(sight: Sight, request: Request) -> Response:
     except OverflowError:
         raise _bad("the days run past the end of the calendar; ask for fewer") from None
     try:
-        found = entries(policy, sight.orders(), after, before, MOST_SHOWN)
+        found = entries(seen.policy, sight.orders(), after, before, MOST_SHOWN)
     except TooManyError as error:
         raise _bad(str(error)) from None
-    return _json(window_views(Occurrence.of(e, now) for e in found))
+    return _json(window_views(Occurrence.of(e, now, seen.armed) for e in found))
 
 
 def _explain(sight: Sight, request: Request) -> Response:

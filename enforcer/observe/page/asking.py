@@ -92,6 +92,8 @@ def answered(asked: Mapping[str, str], explained: Explained) -> Html:
     verdict = el("span", name.replace("_", " "), class_=f"pill {_KINDS[name]}")
     rows: list[tuple[str, str]] = [("At", utc(explained.at))]
     rows.append(("Windows on", "\n".join(_windows(explained)) or "none"))
+    if answer["due"]:
+        rows.append(("Due", f"{', '.join(answer['due'])}: not in force, and not in this verdict"))
     rows.append(("Registered", _registrations(answer["registrations"])))
     if answer["to"]:
         rows.append(("Its target", _registrations(answer["to_registrations"])))

@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
-from enforcer.observe.snapshot import RecordState, Snapshot
+from enforcer.observe.snapshot import RecordState, Shown, Snapshot, in_force
 from enforcer.ruleset.measures import CounterName
-from enforcer.schedule.agenda import Entry, State, entries
+from enforcer.schedule.agenda import Entry, entries
 from enforcer.schedule.orders import Orders
 
 PAST, AHEAD = timedelta(days=7), timedelta(days=30)
 MOST_ROWS = 24
 
-Shown = State | Literal["due"]
 Totals = Mapping[CounterName, tuple[int, int]]
 
 
@@ -53,9 +51,7 @@ class Look:
 
     def state(self, entry: Entry) -> Shown:
         """As the schedule and the orders say; `due` where the kernel does not arm what is on."""
-        state = entry.state(self.now)
-        held = state == "armed" and entry.activation.id not in self.snapshot.armed
-        return "due" if held else state
+        return in_force(entry.state(self.now), entry.activation.id, self.snapshot.armed)
 
 
 def rows(snapshot: Snapshot, orders: Orders, now: datetime) -> tuple[tuple[Row, ...], int]:

@@ -54,11 +54,12 @@ def verdict(look: Look) -> Html:
         ))  # fmt: skip
     if s.problem is not None:
         found.append(tell("bad", "What is wanted is not all in force.", s.problem))
-    if s.waiting_for_clock:
+    if s.due:
+        clock = s.waiting_for_clock and not s.clock_synchronised
         found.append(tell(
-            "bad", f"Due, and not armed: {', '.join(s.waiting_for_clock)}",
-            "" if s.clock_synchronised else "The clock is not synchronised, so nothing new is "
-            "armed; look at timedatectl.",
+            "bad", f"Due, and not armed: {', '.join(s.due)}",
+            "The clock is not synchronised, so nothing new is armed; look at timedatectl."
+            if clock else "",
         ))  # fmt: skip
     if s.missing_devices:
         found.append(tell(

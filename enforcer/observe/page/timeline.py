@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from enforcer.observe.page.look import AHEAD, PAST, Look, Row, Shown
+from enforcer.observe.page.look import AHEAD, PAST, Look, Row
 from enforcer.observe.page.markup import Html, el, join
 from enforcer.observe.page.words import both, counted, length
+from enforcer.observe.snapshot import Shown
 from enforcer.schedule.agenda import Entry
 
 STATES: dict[Shown, str] = {

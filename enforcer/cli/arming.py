@@ -1,0 +1,52 @@
+"""Which windows are in force, asked of who knows: the daemon, or without one the kernel itself."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from enforcer.cli.waiting import Waiting
+from enforcer.errors import KernelError
+
+if TYPE_CHECKING:
+    from enforcer.held import Held
+
+
+def held_now() -> Held:
+    """What the kernel holds; why it could not be asked, where it cannot."""
+    from enforcer.held import Held, read_held
+    from enforcer.kernel.nft import NftKernel
+
+    try:
+        kernel = NftKernel()
+    except KernelError as error:
+        return Held(None, str(error))
+    try:
+        return read_held(kernel)
+    finally:
+        kernel.close()
+
+
+def daemon_due() -> frozenset[str] | None:
+    """The windows that are on by the daemon's schedule and not in force; None when none answers."""
+    from enforcer.cli.places import run_dir
+    from enforcer.control import DeniedError, NoDaemonError, ask
+
+    try:
+        with Waiting("the daemon is asked"):
+            due = ask(run_dir(), "status").get("due")
+    except (NoDaemonError, DeniedError):
+        return None
+    return frozenset(map(str, due)) if isinstance(due, list) else None
+
+
+def armed_of(on: Collection[str]) -> Collection[str] | None:
+    """Which of the windows that are on by the schedule are in force; None when nobody can tell,
+    or nothing of enforcer is loaded here and the schedule is all there is.
+    """
+    if not on:
+        return ()
+    if (due := daemon_due()) is not None:
+        return set(on) - due
+    held = held_now()
+    return set(held.armed) if held.ours else None
