@@ -366,7 +366,7 @@ class Daemon:
         nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
-            config_error=str(self._refused) if self._refused else None,
+            config_error=self._refused.for_all if self._refused else None,
             shrink_refused=isinstance(self._refused, ShrinkError),
             loaded_at=self._loaded_at,
             reloaded_at=self._reloaded_at,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SHOWN_PROBLEMS = 20
 
@@ -17,6 +17,8 @@ class Problem:
 
     `line` and `column` count from 1; 0 means the file as a whole. `path` is the place inside the
     document (`windows[0].end`), empty for rows and whole files. `message` is `fact; remedy`.
+    `told` stands in its place where strangers read, because it says what a registry's row says;
+    empty: the message says nothing of the kind.
     """
 
     file: str
@@ -24,12 +26,21 @@ class Problem:
     column: int
     path: str
     message: str
+    told: str = field(default="", compare=False)
 
     def __str__(self) -> str:
+        return self._with(self.message)
+
+    @property
+    def for_all(self) -> str:
+        """The place and the kind, with no word of a row: for logs and strangers (promise 6)."""
+        return self._with(self.told or self.message)
+
+    def _with(self, text: str) -> str:
         place = self.file
         if self.line:
             place += f":{self.line}:{self.column}"
-        return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
+        return f"{place}: {self.path}: {text}" if self.path else f"{place}: {text}"
 
 
 class PolicyError(Exception):
@@ -45,11 +56,20 @@ class PolicyError(Exception):
         self.problems = tuple(problems)
         self.count = len(problems) if count is None else count
         self.more = more
-        lines = [str(problem) for problem in self.problems[:SHOWN_PROBLEMS]]
+        super().__init__(self._lines(list(map(str, self.problems[:SHOWN_PROBLEMS]))))
+
+    @property
+    def for_all(self) -> str:
+        """Its text where it may be read by whom it is not meant for: the journal, the status port.
+        Of registrations it says places and kinds, never what a row says (promise 6).
+        """
+        return self._lines([problem.for_all for problem in self.problems[:SHOWN_PROBLEMS]])
+
+    def _lines(self, lines: list[str]) -> str:
         if self.count > len(lines):
-            whole = f"{self.count:,} in all" + (" or more" if more else "")
+            whole = f"{self.count:,} in all" + (" or more" if self.more else "")
             lines.append(f"… and {self.count - len(lines):,} more errors, {whole}")
-        super().__init__("\n".join(lines))
+        return "\n".join(lines)
 
 
 class PromiseError(Exception):

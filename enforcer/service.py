@@ -61,7 +61,9 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class Reloaded:
-    """`refusal`: by what the files hold; then, or when the kernel failed, `error` says it."""
+    """`refusal`: by what the files hold; then, or when the kernel failed, `error` says it, with no
+    word of a registry's row.
+    """
 
     refusal: PolicyError | None
     error: str | None
@@ -276,7 +278,7 @@ class Service:
         with self._loading:
             error = load(accepts)
             if error is not None:
-                first = first_told(error)
+                first = error.problems[0].for_all
                 log.error("reload_refused", cause=cause, errors=error.count, first=first, by=who)
                 self._recorder.refused_load(error, who, cause)
             else:
@@ -289,7 +291,7 @@ class Service:
             log.info("reloaded", cause=cause, windows=windows, by=who)
         self._tell_status("READY=1")
         if error is not None:
-            return Reloaded(error, str(error))
+            return Reloaded(error, error.for_all)
         return Reloaded(None, str(outcome.error) if outcome.error else None)
 
     def _tell_status(self, *more: str) -> None:
@@ -336,9 +338,10 @@ class Service:
         return watch_view(self._status(), totals, rows, at=at, monotonic_s=monotonic_s)
 
     def _reload_asked(self, request: dict[str, Any], who: str) -> Answer:
-        """`refused`: by what the files hold, told shortly as `first` and, where they lack too many
-        registrations, with the token that accepts it; else an error is the kernel's. With the
-        path of the configuration as `registry` only the registry files are read.
+        """`refused`: by what the files hold, told shortly as `first`, wholly as `details` (a
+        person's, and no log's) and, where they lack too many registrations, with the token that
+        accepts it; else an error is the kernel's. With the path of the configuration as `registry`
+        only the registry files are read.
         """
         token, config = request.get("accept_shrink"), request.get("registry")
         accepts = None
@@ -349,12 +352,12 @@ class Service:
         log.info("reload_asked", by=who, accept_shrink=token or "none")
         load = self._reload if config is None else self._reload_registry
         done = load(who, "reload" if config is None else "feed", accepts)
-        error, refusal = done.error, done.refusal
+        error, refusal, before = done.error, done.refusal, ""
         if accepts and isinstance(refusal, ShrinkError):
-            error = f"the files hold another update than {token} by now:\n{error}"
-        answer: Answer = {"error": error, "refused": refusal is not None}
+            before = f"the files hold another update than {token} by now:\n"
+        answer: Answer = {"error": error and before + error, "refused": refusal is not None}
         if refusal is not None:
-            answer["first"] = first_told(refusal)
+            answer["first"], answer["details"] = refusal.problems[0].for_all, f"{before}{refusal}"
             answer["shrink"] = refusal.token if isinstance(refusal, ShrinkError) else None
         return answer
 
@@ -373,7 +376,7 @@ class Service:
             day = date.fromisoformat(str(request.get("day")))
             wanted = load_configuration(config, before=self._daemon.config).registry
         except PolicyError as error:
-            return {"error": f"the daemon cannot load it: {error.problems[0]}"}
+            return {"error": f"the daemon cannot load it: {error.problems[0].for_all}"}
         except ValueError:
             return {"error": "no day like 2026-12-01 in the request"}
         return {"error": None, "categories": changes(self._daemon.config.registry, wanted, day)}
@@ -384,11 +387,3 @@ class Service:
         self._timer.close()
         self._keeper.close()
         self._sampler.close()
-
-
-def first_told(error: PolicyError) -> str:
-    """The first mistake, for the log; of a registration only where it stands (promise 6)."""
-    first = error.problems[0]
-    if isinstance(error, RegistryError):
-        return f"{first.file}:{first.line}: see `enforcer check`" if first.line else str(first)
-    return str(first)

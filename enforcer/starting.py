@@ -121,7 +121,7 @@ def _kept_configuration(
         return Configuration(parse(kept.documents), kept.registry, kept.documents)
     except PolicyError as stale:
         remedy = f"mend the files, or remove {FILE} from the state directory to begin anew"
-        first = str(stale.problems[0])
+        first = stale.problems[0].for_all
         log.error("last_good_refused", errors=stale.count, first=first, remedy=remedy)
         raise error from stale
 

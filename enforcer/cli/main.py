@@ -53,6 +53,8 @@ VERBS = {
     "lab": "show the whole product at work on real packets, in namespaces of its own",
 }
 
+# What systemd runs: unless a person started it, what they say goes to the journal.
+SERVICES = frozenset({"run", "fetch", "follow"})
 
 # What `--format` may say; the third only where a verb's module lists it in FORMATS.
 FORMATS = ("text", "json", "ics")
@@ -175,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
         # What is still in the buffer may meet a closed pipe or a full disk: here, not at exit.
         sys.stdout.flush()
     except PolicyError as error:
-        print(error, file=sys.stderr)
+        whole = args.verb not in SERVICES or sys.stderr.isatty()
+        print(error if whole else error.for_all, file=sys.stderr)
         return EXIT_CONFIG
     except (KernelError, PromiseError) as error:
         print(f"enforcer: {error}", file=sys.stderr)

@@ -33,10 +33,12 @@ def run(args: argparse.Namespace) -> int:
     except NoDaemonError as error:
         return _failed(args, f"{error}; {error.remedy}")
     said = answer.get("error")
+    # As ExecReload it speaks to the journal.
+    details = answer.pop("details", said)
     if args.format == "json":
         print_json(answer)
     elif said:
-        print(said, file=sys.stderr)
+        print(details if sys.stderr.isatty() else said, file=sys.stderr)
         if answer.get("refused"):
             print("refused; what was loaded before stays in force", file=sys.stderr)
     else:

@@ -65,7 +65,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.observe.totals import Totals
     from enforcer.recorder import Recorder, refusal
     from enforcer.sampler import Sampler
-    from enforcer.service import ITSELF, Places, Service, first_told
+    from enforcer.service import ITSELF, Places, Service
     from enforcer.sources.load import load_configuration, with_registry
     from enforcer.standing import read_or_none_new
     from enforcer.starting import DEADLY, choose, kept_before
@@ -102,7 +102,8 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     if start.refused is DEADLY:
         loading.go_on()
     if start.refused is not None:
-        log.error("last_good_in_force", errors=start.refused.count, first=first_told(start.refused))
+        first_told = start.refused.problems[0].for_all
+        log.error("last_good_in_force", errors=start.refused.count, first=first_told)
     first = [start.configuration]
     monitor = opened.enter_context(closing(Monitor()))
     kernel = opened.enter_context(closing(HushedKernel(NftKernel(), monitor)))

@@ -181,8 +181,8 @@ class Taker:
             said = str(answer.get("error"))
             if answer.get("shrink"):
                 raise RefusedError(_meant(said, feed))
-            first = answer.get("first")
-            raise RefusedError(f"is refused by the daemon: {first}", details=said)
+            first, details = answer.get("first"), str(answer.get("details", said))
+            raise RefusedError(f"is refused by the daemon: {first}", details=details)
         if answer.get("error") is not None:
             # It was taken, and something else is wrong: the kernel, say. The daemon tries again.
             return (f"loaded, but: {answer['error']}",)

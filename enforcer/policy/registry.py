@@ -114,8 +114,10 @@ def read_again(
     return registry, FilePieces(registry.categories, plain, tuple(pieces))
 
 
-def _refused(name: str, message: str, line: int = 0, column: int = 0) -> PolicyError:
-    return PolicyError([Problem(name, line, column, "", message)])
+def _refused(
+    name: str, message: str, line: int = 0, column: int = 0, told: str = ""
+) -> PolicyError:
+    return PolicyError([Problem(name, line, column, "", message, told)])
 
 
 def _form(name: str, data: bytes, categories: Sequence[str]) -> tuple[int, int, bool]:
@@ -166,8 +168,10 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
             return False
         names = [value for _, value in split_fields(text)]
     except RowError as error:
-        raise _refused(name, error.message, number, error.column) from None
+        raise _refused(name, error.message, number, error.column, error.told) from None
     if tuple(names) == FIELDS:
         return True
     shown = text if len(text) <= 80 else text[:77] + "…"
-    raise _refused(name, f"{shown!r} is not the header; begin with {HEADER}", number, 1)
+    wrong = f"is not the header; begin with {HEADER}"
+    # Without a header the first line is a registration.
+    raise _refused(name, f"{shown!r} {wrong}", number, 1, f"the line {wrong}")

@@ -58,7 +58,9 @@ class Builder:
     def problem(self, line: int, error: RowError) -> None:
         self.count += 1
         if self.count <= SHOWN_PROBLEMS:
-            self.problems.append(Problem(self.name, line, error.column, "", error.message))
+            self.problems.append(
+                Problem(self.name, line, error.column, "", error.message, error.told)
+            )
 
     def take(self, read: Read, first_line: int) -> Piece:
         """Takes in a piece, whose first line has the number given."""

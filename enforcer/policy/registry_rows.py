@@ -26,6 +26,8 @@ from enforcer.policy.words import shown
 
 FIELDS = ("id", "prefix", "category", "valid_from", "valid_until", "services")
 HEADER = ",".join(FIELDS)
+# Where a message is read by whom rows are not meant for.
+SEE_CHECK = "see: enforcer check"
 # More than any service list in use, and far below what would blow up the classes of the lookup.
 SERVICES_PER_ROW = 32
 
@@ -54,15 +56,30 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 class RowError(Exception):
-    """What is wrong with a line; `column` counts characters from 1."""
+    """What is wrong with a line; `column` counts characters from 1. `told` is of which kind it is,
+    with no word of what the line says (promise 6).
+    """
 
     def __init__(self, column: int, message: str) -> None:
         self.column = column
         self.message = message
         super().__init__(message)
 
+    @property
+    def told(self) -> str:
+        field = self.message.partition(" ")[0]
+        return f"{field if field in FIELDS else 'the line'} is not right; {SEE_CHECK}"
 
-TOO_LONG = RowError(
+
+class FormError(RowError):
+    """What is wrong with a line, in a message that is the same whatever the line says."""
+
+    @property
+    def told(self) -> str:
+        return self.message
+
+
+TOO_LONG = FormError(
     1, f"a line of more than {LONGEST_LINE:,} bytes; write one registration a line, each ended"
 )
 
@@ -86,12 +103,12 @@ def decode_line(line: bytes) -> str:
     except UnicodeDecodeError as error:
         column = len(line[: error.start].decode()) + 1
         byte = line[error.start]
-        raise RowError(
+        raise FormError(
             column, f"byte 0x{byte:02x} is not UTF-8; save the file as UTF-8 and load it again"
         ) from None
     found = _CONTROL.search(text)
     if found:
-        raise RowError(
+        raise FormError(
             found.start() + 1, f"control character U+{ord(found[0]):04X} in the line; remove it"
         )
     return text
@@ -113,13 +130,13 @@ def split_fields(text: str) -> list[tuple[int, str]]:
             while True:
                 end = text.find('"', end)
                 if end < 0:
-                    raise RowError(at + 1, 'no closing " before the end of the line; add it')
+                    raise FormError(at + 1, 'no closing " before the end of the line; add it')
                 if not text.startswith('""', end):
                     break
                 end += 2
             value = text[at + 1 : end].replace('""', '"')
             if end + 1 < len(text) and text[end + 1] != ",":
-                raise RowError(end + 2, 'text after a closing "; put the whole field in quotes')
+                raise FormError(end + 2, 'text after a closing "; put the whole field in quotes')
             fields.append((at + 1, value))
             at = end + 1
         else:
@@ -127,7 +144,7 @@ def split_fields(text: str) -> list[tuple[int, str]]:
             end = len(text) if end < 0 else end
             value = text[at:end]
             if '"' in value:
-                raise RowError(
+                raise FormError(
                     at + value.index('"') + 1,
                     'a " inside an unquoted field; put the whole field in quotes and double it',
                 )
@@ -143,9 +160,9 @@ def parse_row(line: bytes, categories: Sequence[str]) -> Row:
     fields = split_fields(decode_line(line))
     if len(fields) != len(FIELDS):
         if (other := foreign_row(line)) is not None:
-            raise RowError(1, other)
+            raise FormError(1, other)
         noun = "field" if len(fields) == 1 else "fields"
-        raise RowError(
+        raise FormError(
             1, f"{len(fields)} {noun} where 6 are needed; write {HEADER} (an empty field counts)"
         )
     for name, (column, value) in zip(FIELDS, fields, strict=True):
@@ -154,7 +171,7 @@ def parse_row(line: bytes, categories: Sequence[str]) -> Row:
     (c_id, name), (c_prefix, prefix), (c_category, category) = fields[:3]
     (c_from, since), (c_until, until), (c_services, services) = fields[3:]
     if not name:
-        raise RowError(c_id, "id is empty; give the registration's id")
+        raise FormError(c_id, "id is empty; give the registration's id")
     row = Row(
         id=name.encode(),
         prefix=registered_prefix(c_prefix, prefix),
@@ -178,7 +195,7 @@ def parse_plain_row(line: bytes) -> Prefix | None:
     if not value:
         return None
     if (other := foreign_row(line)) is not None:
-        raise RowError(1, other)
+        raise FormError(1, other)
     column = content.index(value[0]) + 1
     return registered_prefix(column, value, bare_address=True)
 
@@ -186,7 +203,7 @@ def parse_plain_row(line: bytes) -> Prefix | None:
 def registered_prefix(column: int, text: str, *, bare_address: bool = False) -> Prefix:
     """A prefix that may be registered. Raises RowError."""
     if not text:
-        raise RowError(column, "prefix is empty; write it like 192.0.2.0/24 or 2001:db8::/56")
+        raise FormError(column, "prefix is empty; write it like 192.0.2.0/24 or 2001:db8::/56")
     if len(text) > _LONGEST_PREFIX:
         fact = f"prefix {shown(text)} has {len(text):,} characters"
         raise RowError(column, f"{fact}; write it like 192.0.2.0/24 or 2001:db8::/56")
@@ -215,7 +232,7 @@ def _category(column: int, text: str, categories: Sequence[str]) -> int:
     if text in categories:
         return list(categories).index(text)
     if not text:
-        raise RowError(column, f"category is empty; write one of {', '.join(categories)}")
+        raise FormError(column, f"category is empty; write one of {', '.join(categories)}")
     raise RowError(column, _undeclared(text, tuple(categories)))
 
 

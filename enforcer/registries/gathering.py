@@ -22,6 +22,7 @@ Progress = Callable[[int], None]
 # More rows than the contract's CSV of the largest size has.
 MOST_ROWS = 8_000_000
 _MOST_BYTES = 512 * 1024**2
+_SEE_LINT = "see: enforcer registry lint"
 # Between two calls of `Progress`, in rows.
 EVERY = 8192
 
@@ -102,10 +103,16 @@ class Gathering:
         self._count += 1
         if len(self._problems) < SHOWN_PROBLEMS:
             column = self.columns.get(fault.field, 1)
-            self._problems.append(Problem(self.name, line, column, "", str(fault)))
+            self._problems.append(self._problem(line, column, str(fault), fault.field))
 
     def refused(self, message: str, line: int = 0, column: int = 1) -> PolicyError:
-        return PolicyError([Problem(self.name, line, column if line else 0, "", message)])
+        if not line:
+            return PolicyError([Problem(self.name, 0, 0, "", message)])
+        return PolicyError([self._problem(line, column, message)])
+
+    def _problem(self, line: int, column: int, message: str, field: str = "") -> Problem:
+        told = f"{field or 'the line'} is not right; {_SEE_LINT}"
+        return Problem(self.name, line, column, "", message, told)
 
     @property
     def is_empty(self) -> bool:

@@ -282,6 +282,18 @@ def test_a_reload_that_is_refused_changes_nothing_in_force() -> None:
     assert world.daemon.snapshot().config_error is None
 
 
+def test_of_a_bad_registry_strangers_hear_the_place_and_no_word_of_the_row() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.registry += "acme-ltd,198.51.100.77/24,freelancer,,,\n"
+    error = world.daemon.reload()
+    assert error is not None
+    assert "198.51.100.77/24" in str(error), "a person at a terminal hears it all"
+    line = world.registry.count("\n")
+    told = f"registry.csv:{line}:10: prefix is not right; see: enforcer check"
+    assert world.daemon.snapshot().config_error == told
+
+
 def test_a_reload_inside_a_window_swaps_the_registry_without_touching_chains() -> None:
     world = World()
     world.step_at(INSIDE)

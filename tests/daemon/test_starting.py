@@ -165,7 +165,8 @@ def test_the_daemon_says_what_was_refused_until_the_files_are_right(ran: World) 
     ran.clock.at = BEFORE + timedelta(minutes=5)
     assert daemon.step().result == "unchanged", "it adopts what is there"
     shown = daemon.snapshot()
-    assert shown.config_error == str(began.refused)
+    assert began.refused is not None
+    assert shown.config_error == began.refused.for_all
     assert shown.shrink_refused
     assert shown.loaded_at == BEFORE
     assert daemon.reload() is None

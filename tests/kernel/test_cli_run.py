@@ -49,8 +49,9 @@ def test_a_configuration_that_is_not_there(gateway: Gateway) -> None:
 
 
 def test_a_bad_registry(gateway: Gateway) -> None:
-    (gateway.folder / "registry.csv").write_text("id,prefix\n")
-    assert refused(gateway, 78).startswith("registry.csv:1:1: 'id,prefix' is not the header; ")
+    (gateway.folder / "registry.csv").write_text("acme-ltd,198.51.100.7/32\n")
+    said = "registry.csv:1:1: the line is not the header; begin with id,prefix,category,"
+    assert refused(gateway, 78).startswith(said), "no word of a row where it may be the journal"
 
 
 def test_an_uplink_that_is_not_there(gateway: Gateway) -> None:

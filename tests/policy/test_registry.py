@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -262,6 +263,39 @@ def test_a_bad_registry_is_refused_with_exactly_its_message(expected: Path) -> N
     with pytest.raises(PolicyError) as refused:
         parse_registry(name, (BAD / name).read_bytes(), CATEGORIES)
     assert f"{refused.value}\n" == expected.read_text()
+
+
+@pytest.mark.parametrize("expected", sorted(BAD.glob("*.expected")), ids=lambda path: path.stem)
+def test_what_logs_and_strangers_hear_of_a_bad_registry_holds_nothing_of_a_row(
+    expected: Path,
+) -> None:
+    data = (BAD / f"{expected.stem}.csv").read_bytes()
+    with pytest.raises(PolicyError) as refused:
+        parse_registry("r.csv", data, CATEGORIES)
+    lines = data.splitlines()
+    assert refused.value.problems
+    for problem in refused.value.problems:
+        place = f"r.csv:{problem.line}:{problem.column}: " if problem.line else "r.csv: "
+        told = problem.for_all
+        assert told.startswith(place)
+        assert told in refused.value.for_all
+        row = lines[problem.line - 1].decode("utf-8", "replace") if problem.line else ""
+        words = {w for w in re.split(r"""[\s,;|"'<>]+""", row) if len(w) > 2}
+        said = {w for w in words if w in told.removeprefix(place)}
+        assert not {w for w in said if w not in HEADER and w not in CATEGORIES}, told
+
+
+def test_the_words_of_a_row_that_logs_leave_out_are_those_that_a_person_is_told() -> None:
+    with pytest.raises(PolicyError) as refused:
+        registry("acme-ltd ,198.51.100.0/28,mission,,,\nR-2,198.51.100.77/24,mission,,,\n,,,,,\n")
+    whole = str(refused.value).splitlines()
+    assert whole[0] == "r.csv:2:1: id 'acme-ltd ' has spaces around it; remove them"
+    assert whole[1].startswith("r.csv:3:5: prefix '198.51.100.77/24' has host bits set; write ")
+    assert refused.value.for_all.splitlines() == [
+        "r.csv:2:1: id is not right; see: enforcer check",
+        "r.csv:3:5: prefix is not right; see: enforcer check",
+        "r.csv:4:1: id is empty; give the registration's id",
+    ]
 
 
 def test_every_bad_registry_has_its_message() -> None:

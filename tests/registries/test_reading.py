@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -147,6 +148,10 @@ def test_a_bad_file_is_refused_with_exactly_its_message(path: Path) -> None:
         read_registry(path.name, path.read_bytes(), CATEGORIES, ASKED)
     expected = path.with_name(f"{path.name}.expected")
     assert f"{refused.value}\n" == expected.read_text()
+    for problem in refused.value.problems:
+        said = problem.for_all.removeprefix(f"{path.name}:{problem.line}:{problem.column}: ")
+        address = re.search(r"[0-9]+\.[0-9]+\.[0-9]+|[0-9a-f]::", said)
+        assert address is None or said.endswith("like 192.0.2.0/24 or 2001:db8::/56"), said
 
 
 def test_every_bad_file_has_its_message() -> None:
