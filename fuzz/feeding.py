@@ -13,7 +13,7 @@ from urllib3 import HTTPHeaderDict
 from enforcer.feeds.checking import RefusedError, check
 from enforcer.feeds.shelf import digest_of
 from enforcer.feeds.state import Accepted, SpoiltError, parsed, sendable, written
-from enforcer.feeds.transfer import TransferError, known_of, redirected, waits
+from enforcer.feeds.transfer import TransferError, known_of, length_of, redirected, waits
 from enforcer.feeds.unpacking import UnpackError, unpacking
 from enforcer.policy.feed import Feed
 from fuzz.targets import CATEGORIES, CUT
@@ -37,9 +37,14 @@ def feed(data: bytes) -> None:
     for value in known_of(headers).headers.values():
         assert sendable(value)
     assert 0 <= waits(headers.get("Retry-After")) < 10**6
+    with contextlib.suppress(TransferError):
+        assert (length_of(headers.get("Content-Length")) or 0) < 10**15
     for secret in (True, False):
-        with contextlib.suppress(TransferError):
-            assert redirected(_HERE, headers.get("Location"), secret=secret).startswith("https:")
+        try:
+            to = redirected(_HERE, headers.get("Location"), secret=secret)
+            assert to.startswith("https:")
+        except TransferError as error:
+            _told(error)
     _body(headers.get("Content-Encoding") or "", body)
 
 
@@ -75,6 +80,6 @@ def _body(encoding: str, wire: bytes) -> None:
 
 
 def _told(error: Exception) -> None:
-    """A refusal names a remedy, on one line."""
+    """A refusal names a remedy, on one line that a terminal can be given."""
     assert "; " in str(error)
-    assert "\n" not in str(error)
+    assert str(error).isprintable()

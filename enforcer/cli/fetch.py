@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from enforcer.cli.main import EXIT_FAILED, usage_error
 from enforcer.cli.terminal import Painter, counted, print_json
 from enforcer.cli.waiting import Waiting
+from enforcer.policy.words import plain
 
 if TYPE_CHECKING:
     from enforcer.feeds.settings import Settings
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # Another process may be at the same feed.
 _PATIENCE_S = 120.0
+# Characters of a line in which a server's words may be.
+_MOST_SHOWN = 4000
 _LATE = (
     "cryptography.exceptions",
     "cryptography.hazmat.primitives.asymmetric.ed25519",
@@ -119,7 +122,8 @@ def _once(args: argparse.Namespace, settings: Settings) -> int:
             for line in _text(Painter(args), told[-1]):
                 print(line)
             if told[-1].details:
-                print(told[-1].details, file=sys.stderr)
+                for line in told[-1].details.splitlines():
+                    print(plain(line, _MOST_SHOWN), file=sys.stderr)
     if args.format == "json":
         print_json({"feeds": list(map(_view, told))})
     elif not told:
@@ -143,13 +147,13 @@ def _text(paint: Painter, told: Told) -> Iterator[str]:
     accepted = told.state.accepted
     head = f"{told.feed}: {paint(told.result, _COLOURS[told.result])}"
     if told.problem is not None:
-        yield f"{head}: {told.problem}"
+        yield f"{head}: {plain(told.problem, _MOST_SHOWN)}"
         if accepted is not None:
             yield f"  the one accepted at {accepted.at:%Y-%m-%d %H:%M:%SZ} stays"
     elif accepted is not None:
         serial = "" if accepted.serial is None else f", serial {accepted.serial}"
         yield f"{head}: {counted(accepted.rows, 'row')}{serial}, from {accepted.url}"
-    yield from (f"  {note}" for note in told.notes)
+    yield from (f"  {plain(note, _MOST_SHOWN)}" for note in told.notes)
 
 
 def _view(told: Told) -> dict[str, Any]:

@@ -182,12 +182,14 @@ def _why(s: dict[str, Any]) -> str:
 
 def _feeds(s: dict[str, Any], now: datetime, paint: Painter) -> Iterator[str]:
     """A line for each feed: how old what is in force may be at most, and what is wrong."""
+    from enforcer.policy.words import plain
+
     for feed in s.get("feeds", ()):
         checked = feed["checked_at"]
         line = f"{feed['feed']}: newest as of {_ago(checked, now)}" if checked else feed["feed"]
         if feed["serial"] is not None:
             line += f", serial {feed['serial']}"
-        problem = feed["problem"]
+        problem = plain(feed["problem"] or "", 4000)
         yield f"{line}\n{paint(problem, 'yellow')}" if problem else line
 
 

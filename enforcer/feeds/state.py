@@ -14,11 +14,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from enforcer.policy.words import plain
+
 Result = Literal["accepted", "unchanged", "refused", "failed"]
 RESULTS: tuple[Result, ...] = ("accepted", "unchanged", "refused", "failed")
 MOST_BYTES = 64 * 1024
 _VERSION = 1
 _MOST_VALUE = 1024
+# A character takes twelve bytes at most: what is written is always less than what is read.
+MOST_PROBLEM, _MOST_URL = 3000, 2000
 _DIGEST = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
@@ -47,7 +51,8 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class State:
     """`checked_at` is when it was last made sure that the body is the newest one; `tried_at` the
-    last attempt. `problem` is what was wrong with that, None when it went well.
+    last attempt. `problem` is what was wrong with that, None when it went well: one line, which
+    begins to be cut at MOST_PROBLEM characters.
     """
 
     accepted: Accepted | None = None
@@ -66,7 +71,7 @@ class State:
             checked_at=at if good else self.checked_at,
             tried_at=at,
             result=result,
-            problem=problem,
+            problem=None if problem is None else plain(problem, MOST_PROBLEM),
             counts=counts,
         )
 
@@ -78,6 +83,8 @@ def state_path(file: Path) -> Path:
 
 def written(state: State) -> bytes:
     value = {"version": _VERSION, **asdict(state)}
+    if state.accepted is not None:
+        value["accepted"]["url"] = state.accepted.url[:_MOST_URL]
     return json.dumps(value, default=_instant_text, indent=1).encode() + b"\n"
 
 
@@ -100,7 +107,7 @@ def parsed(data: bytes) -> State:
             _instant(value["checked_at"]),
             _instant(value["tried_at"]),
             result,
-            _text(value["problem"], 10_000),
+            _problem(value["problem"]),
             {r: _number(value["counts"][r]) for r in RESULTS if r in value["counts"]},
         )
     except SpoiltError:
@@ -125,7 +132,7 @@ def _accepted(value: Any) -> Accepted:
     return Accepted(
         digest,
         body,
-        str(value["url"])[:2000],
+        str(value["url"])[:_MOST_URL],
         terms,
         _number(value["rows"]),
         at,
@@ -148,6 +155,12 @@ def _text(value: Any, most: int) -> str | None:
         raise SpoiltError("a text in it is none")
     # What cannot be written must not be shown either.
     return value[:most].encode("utf-8", "replace").decode()
+
+
+def _problem(value: Any) -> str | None:
+    """Of a server's words, too: whoever shows it shows no escape."""
+    text = _text(value, 2 * MOST_PROBLEM)
+    return None if text is None else plain(text, MOST_PROBLEM)
 
 
 def sendable(value: str) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from enforcer.control import DeniedError, HungDaemonError, NoDaemonError
@@ -81,6 +82,8 @@ class Taker:
             place = error.filename or shelf.file
             fact = f"{place}: {error.strerror or error}; make room, or give the folder to this user"
             return Told(feed.name, "failed", state, fact)
+        except Exception as error:
+            return Told(feed.name, "failed", state, _mistake(error))
 
     def _state(self, shelf: Shelf, feed: Feed) -> State:
         try:
@@ -108,8 +111,12 @@ class Taker:
             result, problem, details = "refused", str(error), error.details
         except (_FailedError, CredentialError) as error:
             result, problem = "failed", str(error)
+        except OSError:
+            raise
+        except Exception as error:
+            result, problem = "failed", _mistake(error)
         after = replace(state.counted(result, self.now(), problem), accepted=accepted)
-        return Told(feed.name, result, after, problem, notes, details, wait_s)
+        return Told(feed.name, result, after, after.problem, notes, details, wait_s)
 
     def _taken(
         self, feed: Feed, shelf: Shelf, state: State, accept_shrink: str
@@ -204,6 +211,20 @@ class Taker:
         except ShrinkError as error:
             if len(accept) < len(error.token) or not checked.registry.digest.startswith(accept):
                 raise RefusedError(_meant(str(error), feed)) from error
+
+
+def _mistake(error: Exception) -> str:
+    """A fault of ours, which a body or a server has found: the other feeds go on. Without the
+    error's own text, which may hold a row of the registry (promise 6).
+    """
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    where = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}" if at else "nowhere"
+    return (
+        f"met a mistake in enforcer itself ({type(error).__name__}, {where}); what was accepted "
+        "before stays: please report it, with the body if you may"
+    )
 
 
 def _meant(said: str, feed: Feed) -> str:

@@ -6,6 +6,7 @@ here, and no error shows a query (it may hold a secret) or a header of ours.
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,7 @@ from enforcer import __version__
 from enforcer.feeds.deadline import CONNECT_S, Deadline
 from enforcer.feeds.state import sendable
 from enforcer.feeds.unpacking import UnpackError, too_large, unpacking
+from enforcer.policy.words import plain
 from enforcer.sources.causes import cause_of, system_said, timed_out
 
 # Between two pieces of an answer.
@@ -28,6 +30,8 @@ _PIECE_BYTES = 256 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 # Those that another attempt may mend.
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
+# Longer ones are no length of anything, and too long for Python's int().
+_LENGTH = re.compile(r"[0-9]{1,15}", re.ASCII)
 _REMEDIES = {
     401: "check the section auth",
     403: "check the section auth, and whether this gateway may read it",
@@ -135,7 +139,7 @@ class Line:
                 f"{fact}; look at the line and the server, or raise timeout", again=True
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message
+            why = plain(cause.verify_message)
             out_of_time = "not yet valid" in why or "expired" in why
             remedy = self.clock() if out_of_time else "check tls.ca, and the name in urls"
             return TransferError(
@@ -143,7 +147,7 @@ class Line:
             )
         if isinstance(cause, ssl.SSLError):
             # A server that ends TLS in the middle says so here as well.
-            why = cause.reason or str(cause)
+            why = plain(cause.reason or cause)
             remedy = "check that https is spoken there, and the section tls"
             return TransferError(f"does not speak TLS with us ({why}); {remedy}", again=True)
         if "IncompleteRead" in repr(error):
@@ -153,7 +157,8 @@ class Line:
             return TransferError(
                 "does not answer in time; look whether it can be reached from here", again=True
             )
-        said = system_said(cause) or str(cause)
+        # It may be what the server sent in place of a status line, or of a header.
+        said = plain(system_said(cause) or cause)
         return TransferError(
             f"cannot be read ({said}); look whether it can be reached from here", again=True
         )
@@ -209,8 +214,8 @@ def redirected(url: str, location: str | None, *, secret: bool) -> str:
         )
     if secret and not same:
         raise TransferError(
-            f"redirects to {parts.hostname}, which is not to hear who we are; write that address "
-            "into urls if it is meant",
+            f"redirects to {plain(parts.hostname)}, which is not to hear who we are; write that "
+            "address into urls if it is meant",
             again=False,
         )
     return to
@@ -230,8 +235,8 @@ def _answer(
         raise TransferError(f"answers {response.status}; {remedy}", again=again, wait_s=wait_s)
     packed = response.headers.get("Content-Encoding", "")
     body = unpacking(packed, most_bytes)
-    length = response.headers.get("Content-Length")
-    if length is not None and length.isascii() and length.isdigit() and int(length) > most_bytes:
+    length = length_of(response.headers.get("Content-Length"))
+    if length is not None and length > most_bytes:
         raise too_large(most_bytes)
     while piece := response.read1(_PIECE_BYTES, decode_content=False):
         body.feed(piece)
@@ -242,6 +247,22 @@ def _answer(
         raise TimeoutError("cut off")
     framed = length is not None or "Transfer-Encoding" in response.headers or bool(packed)
     return Answer(body.whole(), known_of(response.headers), framed)
+
+
+def length_of(value: str | None) -> int | None:
+    """Bytes of a Content-Length, None without one. Raises TransferError for one that is none: the
+    end of the body would go unnoticed.
+    """
+    if value is None:
+        return None
+    # The same one twice is one (RFC 9110, 8.6).
+    said = {part.strip() for part in value.split(",")}
+    length = said.pop()
+    if said or not _LENGTH.fullmatch(length):
+        raise TransferError(
+            "says a Content-Length that is none; have the server corrected", again=True
+        )
+    return int(length)
 
 
 def known_of(headers: Mapping[str, str]) -> Known:

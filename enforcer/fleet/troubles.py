@@ -9,6 +9,7 @@ import json
 import ssl
 from dataclasses import dataclass
 
+from enforcer.policy.words import plain
 from enforcer.sources.causes import cause_of, system_said, timed_out
 
 # The code of gRPC that grpc-gateway hands on: the token is missing, wrong or too old.
@@ -38,8 +39,7 @@ def refusal(endpoint: str, status: int, body: bytes) -> Refusal:
     if not isinstance(said, dict):
         said = {"message": body.decode(errors="replace")}
     message, code = str(said.get("message") or said.get("error") or "nothing"), said.get("code")
-    message = "".join(c if c.isprintable() else " " for c in message[:1000])
-    message = " ".join(message.split())[:300]
+    message = plain(message, 300)
     unauthenticated = code == UNAUTHENTICATED or "auth token" in message
     remedy = {
         401: "check user and password_file",
@@ -61,16 +61,15 @@ def refusal(endpoint: str, status: int, body: bytes) -> Refusal:
 
 def unreachable(endpoint: str, error: Exception) -> str:
     cause = cause_of(error)
-    text = str(cause)
     if isinstance(cause, ssl.SSLCertVerificationError):
-        why = cause.verify_message
+        why = plain(cause.verify_message)
         late = "not yet valid" in why or "expired" in why
         remedy = "check this machine's clock, then the certificate" if late else "check ca"
         return f"{endpoint} has a certificate that is refused ({why}); {remedy}"
     if isinstance(cause, ssl.SSLError):
-        said = getattr(cause, "reason", None) or text
+        said = plain(getattr(cause, "reason", None) or cause)
         return f"{endpoint} does not speak TLS with us ({said}); check section tls"
     if timed_out(cause):
         return f"{endpoint} does not answer in time; look whether etcd runs and can be reached"
-    said = system_said(cause) or text
+    said = plain(system_said(cause) or cause)
     return f"{endpoint} cannot be reached ({said}); look whether etcd runs and can be reached"

@@ -17,6 +17,15 @@ def shown(value: object) -> str:
     return f'"{safe}"'
 
 
+def plain(text: object, most: int = 200) -> str:
+    """What a stranger wrote, for a message: one line of at most so many characters, and nothing in
+    it that moves a terminal's cursor or colours what follows.
+    """
+    kept = "".join(c if c.isprintable() else " " for c in str(text)[: 4 * most])
+    line = " ".join(kept.split())
+    return line if len(line) <= most else f"{line[: most - 1]}…"
+
+
 def nearest(name: str, known: Iterable[str], likeness: float = 0.6) -> str | None:
     """The known name that `name` was probably meant to be, or None. `likeness` is 0..1."""
     by_folded = {candidate.casefold(): candidate for candidate in sorted(known)}

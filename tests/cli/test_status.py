@@ -84,7 +84,7 @@ def test_feeds_are_told_with_what_is_wrong(place: Place, kernel: FakeKernel) -> 
     daemon.step()
     fetched = (
         FeedLook("registrar", "r.csv", 900, place.now - timedelta(hours=3), serial=42),
-        FeedLook("other", "o.csv", 900, problem="never fetched"),
+        FeedLook("other", "o.csv", 900, problem="never \x1b[2Jfetched"),
     )
     view = status_view(replace(daemon.snapshot(), fetched=fetched), "9.9")
     found = [line for line in text(view, place.now, PLAIN) if line.startswith(("feed", "     "))]
@@ -92,7 +92,7 @@ def test_feeds_are_told_with_what_is_wrong(place: Place, kernel: FakeKernel) -> 
     assert found == [
         f"feed      registrar: newest as of {at}, 3h ago, serial 42",
         "feed      other",
-        "          never fetched",
+        "          never [2Jfetched",
     ]
 
 

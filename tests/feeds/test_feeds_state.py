@@ -11,7 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from enforcer.feeds.state import Accepted, SpoiltError, State, parsed, written
+from enforcer.feeds.state import (
+    MOST_BYTES,
+    MOST_PROBLEM,
+    Accepted,
+    SpoiltError,
+    State,
+    parsed,
+    written,
+)
 from tests.feeds.feed_world import NOW
 
 ONE = Accepted("a" * 64, "b" * 64, "https://a.example/r", "c" * 64, 5, NOW, 42, '"v1"', "today")
@@ -21,6 +29,23 @@ STATE = State(ONE, NOW, NOW + timedelta(seconds=5), "failed", "no", {"accepted":
 @pytest.mark.parametrize("state", [STATE, State(), State(replace(ONE, serial=None, etag=None))])
 def test_what_is_written_is_read_back(state: State) -> None:
     assert parsed(written(state)) == state
+
+
+@pytest.mark.parametrize("said", ["\xff" * 60_000, "\U0001f600" * 60_000, "\x1b[2J\n" * 9_000])
+def test_what_is_written_can_be_read_whatever_a_server_said(said: str) -> None:
+    accepted = replace(ONE, url="https://a.example/" + "r" * 60_000)
+    state = replace(STATE, accepted=accepted).counted("failed", NOW, said)
+    data = written(state)
+    assert len(data) < MOST_BYTES
+    problem = parsed(data).problem
+    assert problem == state.problem
+    assert problem is not None
+    assert problem.isprintable()
+    assert len(problem) <= MOST_PROBLEM
+
+
+def test_what_an_older_one_wrote_is_shown_without_escapes() -> None:
+    assert parsed(written(replace(STATE, problem="a\x1b[2J\nb"))).problem == "a [2J b"
 
 
 def test_an_attempt_is_counted_and_only_success_counts_as_checked() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from enforcer.clock import SystemClock
 from enforcer.control import HungDaemonError, NoDaemonError
+from enforcer.feeds import fetching
 from enforcer.feeds.settings import read_settings
 from enforcer.feeds.shelf import Shelf
 from enforcer.feeds.state import state_path
@@ -164,6 +165,39 @@ def test_without_signatures_a_spoilt_state_is_no_hindrance(world: World) -> None
     world.turn()
     state_path(world.file).write_bytes(b"{")
     assert world.turn().result == "accepted"
+
+
+def test_what_a_server_says_once_is_no_end_of_a_signed_feed(world: World, signer: Signer) -> None:
+    world.sign_with(signer)
+    signature = signer.sign(csv(5), "serial:42")
+    world.serve(csv(5), signature)
+    assert world.turn().result == "accepted"
+    world.server.routes["/r.csv"] = raw(b"\xff" * 60_000 + b"\r\n\r\n")
+    told = world.turn()
+    assert told.result == "failed"
+    assert told.problem == world.state["problem"]
+    world.serve(csv(5), signature)
+    assert world.turn().result == "unchanged"
+
+
+def test_a_mistake_of_ours_is_told_and_counted(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.serve(csv(5))
+    world.turn()
+
+    def wrong(*_: Any, **__: Any) -> None:
+        raise ValueError("R-1,192.0.2.7/32")
+
+    monkeypatch.setattr(fetching, "check", wrong)
+    told = world.turn()
+    assert told.result == "failed"
+    assert str(told.problem).startswith("met a mistake in enforcer itself (ValueError, test_taking")
+    assert "192.0.2.7" not in str(told.problem), "promise 6"
+    assert world.state["counts"] == {"accepted": 1, "failed": 1}
+    assert world.kept == csv(5)
+    monkeypatch.setattr(Shelf, "state", wrong)
+    assert "met a mistake" in str(world.turn().problem)
 
 
 # --- the daemon -----------------------------------------------------------------------------------

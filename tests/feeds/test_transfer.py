@@ -17,6 +17,7 @@ from enforcer.feeds.transfer import (
     Line,
     TransferError,
     known_of,
+    length_of,
     redirected,
     shown_url,
     tls_context,
@@ -179,6 +180,33 @@ def test_nobody_there_can_be_tried_again(line: Line, server: Registrar) -> None:
     assert "cannot be read" in str(failed(line, server.url("/r")))
     server.routes["/r"] = raw()
     assert failed(line, server.url("/r")).again
+
+
+def test_a_servers_own_words_are_cut_and_move_no_cursor(server: Registrar, line: Line) -> None:
+    for words in (b"\xff" * 60_000, b"\x1b]0;owned\x07\x1b[2J\x9b31m accepted"):
+        server.routes["/r"] = raw(words + b"\r\n\r\n")
+        said = str(failed(line, server.url("/r")))
+        assert said.startswith("cannot be read (")
+        assert said.isprintable()
+        assert len(said) < 300
+    far = f"https://{'a' * 60_000}/"
+    with pytest.raises(TransferError) as caught:
+        redirected("https://a.example/", far, secret=True)
+    assert len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("value", ["0" * 4999 + "5", "9" * 5001, "-5", "+5", "5, 6", "²", ""])
+def test_a_length_that_is_none_is_refused(server: Registrar, line: Line, value: str) -> None:
+    with pytest.raises(TransferError, match="says a Content-Length that is none; have"):
+        length_of(value)
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: {value}\r\n\r\n".encode()
+    server.routes["/r"] = raw(head + b"hello")
+    # Two that differ are told by urllib3 itself.
+    assert "Content-Length" in str(failed(line, server.url("/r")))
+
+
+def test_a_length_said_twice_is_one() -> None:
+    assert [length_of(value) for value in (None, "0", "5", "5, 5")] == [None, 0, 5, 5]
 
 
 def test_a_redirect_to_a_host_that_is_none(line: Line, server: Registrar) -> None:
