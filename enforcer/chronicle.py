@@ -23,6 +23,7 @@ from enforcer.policy.model import Activation
 from enforcer.reconcile import Outcome
 from enforcer.recorder import Recorder
 from enforcer.schedule.past import PastGuards
+from enforcer.scribe import Job
 from enforcer.seen import Seen, read_seen, write_seen
 from enforcer.sources.load import Configuration
 
@@ -139,15 +140,14 @@ class Chronicle:
             self._look(now)
         self.recorder.look()
 
-    def put(self, event: Event) -> None:
-        """Puts a decision on record; it is the reason of an end that follows. Raises OSError."""
-        self.recorder.put(event)
+    def note(self, event: Event) -> None:
+        """Takes in what is on record: it may be the reason of an end that follows."""
         self._history.take(event.what, values(event))
 
-    def tell(self, event: Event) -> None:
+    def tell(self, event: Event) -> Job:
         """Puts what happened on record as soon as it can be."""
-        self._history.take(event.what, values(event))
-        self.recorder.tell(event)
+        self.note(event)
+        return self.recorder.tell(event)
 
     def _tell_open(self, what: str, a: Activation, now: datetime, armed_at: datetime) -> None:
         more = {**armed_facts(a), "armed_at": utc_text(armed_at)}
@@ -197,14 +197,15 @@ class Chronicle:
         return self._seen.windows.get((opening.window, utc_text(opening.starts_at)), [])
 
     def _look(self, now: datetime) -> None:
-        with suppress(KernelError, OSError):
+        with suppress(KernelError):
             sums = self._totals()
             shares = {
                 (o.window, utc_text(o.starts_at)): rows(self._shares.share(o.window, sums))
                 for o in self.open.values()
             }
-            self._seen = Seen(now, shares)
-            write_seen(self.recorder.audit.directory, self._seen)
+            seen = self._seen = Seen(now, shares)
+            directory = self.recorder.audit.directory
+            self.recorder.scribe.hand(lambda _: write_seen(directory, seen), "seen")
 
     # --- declarations --------------------------------------------------------------------------
 
@@ -226,7 +227,7 @@ class Chronicle:
         for gone in sorted(declared.keys() - {window.id for window in policy.windows}):
             events.append(Event(now, "withdrawn", who, gone, "", {"cause": cause}))
         for event in events:
-            self._history.take(event.what, values(event))
+            self.note(event)
         self.recorder.tell(*events)
 
     def _stamp(self, config: Configuration) -> None:

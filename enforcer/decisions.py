@@ -185,11 +185,9 @@ def keep(
     before: Orders,
     decision: Decision,
     put: Callable[[Event], object] | None = None,
-    later: Callable[[Event], object] | None = None,
 ) -> str | None:
     """Puts a decision on the disk and, by `put`, on the record. What opens something and cannot be
-    kept is a RefusedError, and nothing of it stays; of what ends something the warning is returned,
-    and `later` gets the events that are not on record yet.
+    kept is a RefusedError, and nothing of it stays; of what ends something the warning is returned.
     """
     put = put or partial(record, directory)
     waiting = list(decision.events)
@@ -214,12 +212,9 @@ def keep(
         raise RefusedError(
             f"{problem}; what opens a window must be on the record: make room or rights"
         )
-    if later is not None:
-        for event in waiting:
-            later(event)
     if not kept:
         return f"{problem}; it is done, but a restart would open it again"
-    return f"{problem}; it is done, but not on the record{' yet' if later else ''}"
+    return f"{problem}; it is done, but not on the record"
 
 
 # --- the parts -----------------------------------------------------------------------------------

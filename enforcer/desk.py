@@ -1,21 +1,21 @@
 """Where the daemon takes decisions of people: requests of the control socket → standing orders.
 
 In: a request and who makes it, by the kernel's word. Out: an answer; the daemon has the orders, the
-disk and the record have them too. It never steps: whoever calls it lets the daemon step afterwards.
+disk and the record have them too. It never steps: whoever calls it lets the daemon step afterwards,
+and asks `warning` then: what ends a window is not put off until the disk has it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from enforcer import decisions, log
 from enforcer.clock import Clock
 from enforcer.daemon import Daemon
 from enforcer.decisions import Decision, RefusedError
-from enforcer.observe.audit import Event
+from enforcer.notary import Notary, Warned
 from enforcer.observe.snapshot import Occurrence, Snapshot, in_force
 from enforcer.observe.views import window_views
 from enforcer.reconcile import Outcome
@@ -27,22 +27,18 @@ NOT_UNDERSTOOD = "the request is not understood"
 
 
 class Desk:
-    """Decides for `daemon`, and keeps what was decided in `state_dir`; `put` is how it gets on
-    record (raises OSError when it does not), `later` how it does when there is room again; `past`
-    tells guard on the record.
-    """
+    """Decides for `daemon`; `notary` keeps what was decided. `past` tells guard on the record."""
 
     def __init__(
         self,
         daemon: Daemon,
-        state_dir: Path,
         clock: Clock,
-        put: Callable[[Event], object] | None = None,
+        notary: Notary,
         past: Callable[[datetime], PastGuards] = lambda _: (),
-        later: Callable[[Event], object] | None = None,
     ) -> None:
-        self._daemon, self._state_dir, self._clock = daemon, state_dir, clock
-        self._put, self._past, self._later = put, past, later
+        self._daemon, self._clock, self._notary, self._past = daemon, clock, notary, past
+        self._warned: Warned = _nothing
+        self._busy = False
 
     def serve(self, request: dict[str, Any], who: str) -> Answer | None:
         """`{"error", "warning", "windows", "occurrence"}`; None when the verb is not for here.
@@ -54,7 +50,7 @@ class Desk:
             return None
         try:
             decision = self._decide(request, who)
-            warning = self._take(decision)
+            self._take(decision)
         except RefusedError as refused:
             return _answer(error=str(refused))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
@@ -63,19 +59,27 @@ class Desk:
         entry = decision.entry
         view = window_views([Occurrence.of(entry, now)])[0] if entry else None
         windows = sorted({event.window for event in decision.events if event.window})
-        answer = _answer(warning=warning, windows=windows, occurrence=view)
+        answer = _answer(windows=windows, occurrence=view)
         return {**answer, "closed": windows} if request["verb"] == "disarm" else answer
+
+    def warning(self) -> str | None:
+        """What went wrong with the last decision that was taken all the same."""
+        warned, self._warned = self._warned, _nothing
+        return warned()
 
     def lapse(self) -> None:
         """Notes trials that ended unconfirmed. They have ended already: their arming ran out."""
-        decision = decisions.lapse(self._daemon.config.policy, self._daemon.orders, self._now())
+        if self._busy:
+            # A step while a decision waits for the disk: it was taken under the orders as they are.
+            return
+        before = self._daemon.orders
+        decision = decisions.lapse(self._daemon.config.policy, before, self._now())
         if decision is None:
             return
-        warning = self._take(decision)
+        self._notary.ending(before, decision)
+        self._daemon.orders = decision.orders
         for event in decision.events:
             log.warning("lapsed", window=event.window, reason="not confirmed in time")
-        if warning:
-            log.error("orders_not_kept", error=warning)
 
     def _decide(self, request: dict[str, Any], who: str) -> Decision:
         policy, orders, now = self._daemon.config.policy, self._daemon.orders, self._now()
@@ -91,14 +95,24 @@ class Desk:
                 return decisions.declare(policy, orders, now, _id(request), who, within, past)
         return decisions.close_all(orders, now, self._daemon.on(), who)
 
-    def _take(self, decision: Decision) -> str | None:
-        before = self._daemon.orders
-        warning = decisions.keep(self._state_dir, before, decision, self._put, self._later)
+    def _take(self, decision: Decision) -> None:
+        before, self._warned = self._daemon.orders, _nothing
+        if decision.opens:
+            self._busy = True
+            try:
+                self._notary.opening(before, decision)
+            finally:
+                self._busy = False
+        else:
+            self._warned = self._notary.ending(before, decision)
         self._daemon.orders = decision.orders
-        return warning
 
     def _now(self) -> datetime:
         return self._clock.now()
+
+
+def _nothing() -> str | None:
+    return None
 
 
 def stepped(answer: Answer, outcome: Outcome, seen: Snapshot) -> Answer:
@@ -121,12 +135,11 @@ def stepped(answer: Answer, outcome: Outcome, seen: Snapshot) -> Answer:
 
 def _answer(
     error: str | None = None,
-    warning: str | None = None,
     windows: list[str] | None = None,
     occurrence: dict[str, Any] | None = None,
 ) -> Answer:
     windows = windows or []
-    return {"error": error, "warning": warning, "windows": windows, "occurrence": occurrence}
+    return {"error": error, "warning": None, "windows": windows, "occurrence": occurrence}
 
 
 def _id(request: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """The daemon among the living: signals, timer, netlink events, control socket, metrics, systemd.
 
 One thread, one loop: it waits for something to happen and steps. Scrapes are answered by a thread
-of the status port from the last snapshot, so a slow scraper holds nobody up.
+of the status port from the last snapshot, so a slow scraper holds nobody up; and what goes to the
+disk is written by the scribe, so a slow disk holds nobody up either.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ from enforcer.grounds import behind
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.loading import Loading
+from enforcer.notary import Clerk
 from enforcer.notify import notify, watchdog_interval_s
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
@@ -38,8 +41,9 @@ from enforcer.policy.shrinking import ShrinkError, changes
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
 from enforcer.ruleset.compiler import epoch_ns
-from enforcer.ruleset.transaction import Arm
 from enforcer.sampler import Sampler
+from enforcer.saying import Saying
+from enforcer.scribe import Job
 from enforcer.signals import Signals
 from enforcer.sources.files import RegistryError
 from enforcer.sources.load import load_configuration
@@ -49,6 +53,8 @@ from enforcer.strangers import Strangers
 ITSELF = "enforcer"
 # After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
 RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+# So long whoever decides something waits for the disk; the kernel is seen to meanwhile.
+DISK_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +93,8 @@ class Service:
         self._signals, self._places = signals, places
         self._clock = SystemClock()
         self._chronicle, self._recorder = chronicle, chronicle.recorder
-        self._desk = Desk(
-            daemon, places.state_dir, self._clock, chronicle.put, chronicle.past, chronicle.tell
-        )
+        clerk = Clerk(places.state_dir, chronicle, self._wait)
+        self._desk = Desk(daemon, self._clock, clerk, chronicle.past)
         self._timer = Timer()
         self._snapshot: Snapshot | None = None
         self.metrics = Metrics(
@@ -98,12 +103,12 @@ class Service:
         sampler.tells(self.metrics.sampled)
         self._port: StatusPort | None = None
         self._turned_s = time.monotonic()
-        self._keeper, self._loading = keeper, Loading(places.state_dir)
+        self._keeper, self._loading = keeper, Loading(places.state_dir, self._recorder.scribe)
         self._feeds = FeedLooks(places.config.parent)
         self._declared = False
         self._failures = 0
-        self._last_said = self._told = ""
-        self._problem_said: str | None = None
+        self._told = ""
+        self._saying = Saying()
         self._strangers = Strangers(daemon, monitor, self.step, self._recorder, self._clock)
 
     def open_port(self) -> None:
@@ -157,53 +162,16 @@ class Service:
         self._failures = self._failures + 1 if outcome.result == "failed" else 0
         if outcome.result != "failed" and not outcome.violations:
             self._keeper.keep(self._daemon.config, self._daemon.loaded_at)
-        self._say(cause, outcome, time.perf_counter() - started)
+        if outcome.error is None:
+            self._saying.problem(self._snapshot.problem, daemon.standing_down)
+        known, seconds = daemon.orders.readable, time.perf_counter() - started
+        self._saying.step(cause, outcome, seconds, orders_known=known)
         return outcome
 
     def _look(self) -> Snapshot:
         snapshot = self._daemon.snapshot()
         fetched = self._feeds.now(snapshot.policy.registry.feeds)
         return replace(snapshot, last_good=self._keeper.state, fetched=fetched)
-
-    def _say(self, cause: str, outcome: Outcome, seconds: float) -> None:
-        for violation in outcome.violations:
-            log.error("promise_violation", violation=violation, done="all windows disarmed")
-        if outcome.waiting:
-            known = self._daemon.orders.readable
-            why = "clock_unsynchronised" if known else "orders_unreadable"
-            self._say_once(why, waiting=",".join(outcome.waiting))
-        if outcome.error is None:
-            self._say_problem()
-        if outcome.error is not None and cause == "start":
-            # The daemon ends with this very sentence.
-            return
-        if outcome.error is not None:
-            self._say_once("apply_failed", cause=cause, error=str(outcome.error))
-        elif any(not isinstance(op, Arm) for op in outcome.operations):
-            self._last_said = ""
-            log.info(
-                "drift_repaired" if outcome.drift else "applied",
-                cause=cause,
-                operations=len(outcome.operations),
-                armed=",".join(outcome.armed) or "none",
-                ms=round(seconds * 1000, 1),
-            )
-        elif cause == "start":
-            # All was there already: a restart, or what a daemon that was killed has left.
-            log.info("adopted", armed=",".join(outcome.armed) or "none")
-
-    def _say_problem(self) -> None:
-        problem = self._snapshot.problem if self._snapshot else None
-        known = self._problem_said, self._daemon.standing_down
-        if problem is not None and problem not in known:
-            log.warning("problem", problem=problem)
-        self._problem_said = problem
-
-    def _say_once(self, event: str, **fields: object) -> None:
-        said = f"{event} {fields}"
-        if said != self._last_said:
-            log.warning(event, **fields)
-            self._last_said = said
 
     # --- the loop ----------------------------------------------------------------------------
 
@@ -251,6 +219,20 @@ class Service:
             pause = RETRY_S[min(self._failures, len(RETRY_S)) - 1]
             wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
         self._timer.set(wake)
+
+    def _wait(self, job: Job) -> bool:
+        """Waits for the disk in the middle of a request; what comes due meanwhile is done."""
+        until_s = time.monotonic() + max(0.0, DISK_S - self._recorder.scribe.hangs_s())
+        while not job.wait(0):
+            left_s = until_s - time.monotonic()
+            due_s = (epoch_ns(self._daemon.next_wake()) - self._clock.now_ns()) / 10**9
+            if due_s <= 0:
+                self.step("timer")
+            elif left_s <= 0:
+                return False
+            else:
+                job.wait(min(left_s, due_s))
+        return True
 
     def _reload(
         self, who: str, cause: str, accepts: Acceptance | None = None, but: object = None
@@ -326,7 +308,9 @@ class Service:
             self._refused(verb, who, request, answer["error"])
             return answer
         log.warning(verb, by=who, windows=",".join(answer["windows"]))
-        return stepped(answer, self.step(verb), self._look())
+        # The disk comes after the kernel: what is closed does not stay open until it answers.
+        answer = stepped(answer, self.step(verb), self._look())
+        return {**answer, "warning": self._desk.warning()}
 
     def _status(self) -> Answer:
         samples = self._sampler.counts()
@@ -348,7 +332,8 @@ class Service:
         if config is not None and config != str(self._places.config):
             return {"error": f"the daemon reads {self._places.config}", "elsewhere": True}
         if isinstance(token, str):
-            accepts = Acceptance(token, who, self._clock.now, self._chronicle.put)
+            put = partial(self._recorder.put, wait=self._wait)
+            accepts = Acceptance(token, who, self._clock.now, put)
         log.info("reload_asked", by=who, accept_shrink=token or "none")
         load = self._reload if config is None else self._reload_registry
         done = load(who, "reload" if config is None else "feed", accepts)

@@ -130,6 +130,8 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     keeper = Keeper(state_dir(), config, kept)
     control = opened.enter_context(closing(_control_socket(run_dir())))
     # Nobody else writes to the record now; what ended while no daemon ran is told first.
+    chronicle.recorder.scribe.start()
+    opened.callback(chronicle.recorder.close)
     chronicle.begin(daemon.config, clock.now(), armed_in(before))
     if start.refused is not None:
         chronicle.recorder.refused_load(start.refused, ITSELF, "start")

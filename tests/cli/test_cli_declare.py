@@ -23,6 +23,7 @@ from enforcer.errors import KernelError
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.fake_table import FakeTable
+from enforcer.notary import Notary
 from enforcer.observe.totals import Totals
 from enforcer.observe.views import status_view
 from enforcer.ruleset.transaction import AddSet, Arm
@@ -103,7 +104,7 @@ class Running:
             Totals(self.kernel.counters),
         )
         self.daemon.step()
-        self._desk = Desk(self.daemon, place.state, clock)
+        self._desk = Desk(self.daemon, clock, Notary(place.state))
         self._control = ControlSocket(place.run_dir)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._serve)

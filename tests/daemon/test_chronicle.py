@@ -15,6 +15,7 @@ from daemon_worlds import AFTER, BEFORE, CLOSES, INSIDE, LEASE, OPENS, WINDOWS, 
 from enforcer.chronicle import Chronicle
 from enforcer.cli.run import armed_in
 from enforcer.desk import Desk
+from enforcer.notary import Clerk
 from enforcer.observe.audit_files import FILE, records
 from enforcer.observe.audit_verify import verify_directory
 from enforcer.recorder import Recorder
@@ -45,7 +46,7 @@ class Office(World):
         config = self.daemon.config
         self.chronicle.begin(config, self.clock.at, armed_in(self.kernel.read()))
         told = self.chronicle
-        self.desk = Desk(self.daemon, self.directory, self.clock, told.put, told.past, told.tell)
+        self.desk = Desk(self.daemon, self.clock, Clerk(self.directory, told), told.past)
         told.loaded(config, self.clock.at, "enforcer", "start")
 
     def at(self, now: Any) -> None:
@@ -174,11 +175,13 @@ def test_a_close_on_a_full_disk_is_done_and_on_record_once_there_is_room(
 
     with monkeypatch.context() as disk:
         disk.setattr("enforcer.observe.audit_files.os.write", full)
-        disk.setattr("enforcer.decisions.write_orders", full)
+        disk.setattr("enforcer.notary.write_orders", full)
         answer = office.desk.serve({"verb": "close", "id": "ddos"}, "noc (uid 7, pid 8)")
+        assert answer is not None
+        assert answer["error"] is None
         office.at(INSIDE)
-    assert answer is not None
-    assert "No space left on device; it is done, but a restart would open it" in answer["warning"]
+        warning = office.desk.warning()
+    assert "No space left on device; it is done, but a restart would open it" in (warning or "")
     assert office.armed() == set()
     office.at(INSIDE + MINUTE)
     assert office.whats() == ["armed", "closed", "ended", "late"]

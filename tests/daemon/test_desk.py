@@ -10,6 +10,7 @@ import pytest
 from daemon_worlds import BEFORE, CLOSES, INSIDE, OPENS, WINDOWS, World
 
 from enforcer.desk import Desk
+from enforcer.notary import Notary
 from enforcer.standing import read_orders
 
 PROVISIONAL = WINDOWS.replace("  measures:", "  provisional: true\n  measures:")
@@ -23,7 +24,7 @@ class Office:
         self.world.windows = windows
         self.directory = directory
         self.world.start()
-        self.desk = Desk(self.world.daemon, directory, self.world.clock)
+        self.desk = Desk(self.world.daemon, self.world.clock, Notary(directory))
 
     def ask(self, verb: str, **more: object) -> dict[str, Any]:
         answer = self.desk.serve({"verb": verb, **more}, "noc (pid 7)")
