@@ -12,6 +12,7 @@ from typing import Literal
 
 from benchmarks.changes import what_planned, what_window
 from benchmarks.figures import RATIO, Figure, find
+from benchmarks.floors import BareDrop, BareLookup
 from benchmarks.loading import IPSET, NFT, what_load
 from benchmarks.lookups import what_lookup
 from benchmarks.packets import OURS, Cell
@@ -27,7 +28,8 @@ PEERS = ("nft interval set", "ipset hash:net", "Foomuuri-like nft")
 class Goal:
     """`text` for people; `what` and `unit` name the figure of ours, at most `limit`.
 
-    `worst`: the worst round counts rather than the median. `peers` are shown beside it.
+    `worst`: the worst round counts rather than the median. `peers` are shown beside it, and the
+    `floor` of what ours is built on.
     """
 
     issue: int
@@ -37,6 +39,7 @@ class Goal:
     limit: float
     worst: bool = False
     peers: tuple[str, ...] = PEERS
+    floor: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ class Judged:
     goal: Goal
     value: float | None
     peers: tuple[float | None, ...]
+    floor: float | None = None
 
     @property
     def verdict(self) -> Verdict:
@@ -55,7 +59,8 @@ class Judged:
 
 
 def _cost(cell: Cell, text: str, limit: float) -> Goal:
-    return Goal(3, text, cell.what, RATIO, limit)
+    floor = BareDrop.name if cell.to_estate else BareLookup.name if cell.measure == "mark" else ""
+    return Goal(3, text, cell.what, RATIO, limit, floor=floor)
 
 
 _K, _M = 20_000, 1_000_000
@@ -119,5 +124,7 @@ def judge(figures: Sequence[Figure]) -> list[Judged]:
         if found is not None:
             value = found.spread[1] if goal.worst else found.median
         peers = [find(figures, goal.what, peer, goal.unit) for peer in goal.peers]
-        judged.append(Judged(goal, value, tuple(p.median if p else None for p in peers)))
+        floor = find(figures, goal.what, goal.floor, goal.unit)
+        shown = tuple(p.median if p else None for p in peers)
+        judged.append(Judged(goal, value, shown, floor.median if floor else None))
     return judged

@@ -16,9 +16,10 @@ import numpy as np
 
 from benchmarks.case import Case, prefix_lines, size_text
 from benchmarks.figures import Figure, side_by_side
+from benchmarks.floors import BareDrop, BareLookup
 from benchmarks.foomuuri import TRACKED, FoomuuriPeer
 from benchmarks.ours import ESTATE_HOST, MeasureName, Ours
-from benchmarks.peers import BareDrop, IpsetPeer, NftPeer, Peer
+from benchmarks.peers import IpsetPeer, NftPeer, Peer
 from benchmarks.plan import Extent
 from benchmarks.sources import Addresses, draw
 from benchmarks.wire import SINK_NET, Bench, Frames, alternate, open_sender
@@ -112,7 +113,7 @@ class Stand:
         self._listener = SampleListener(bench.gateway)
         self._foomuuri = FoomuuriPeer(bench)
         self._peers: list[Peer] = [NftPeer(bench), IpsetPeer(bench), self._foomuuri]
-        self._floor = BareDrop(bench)
+        self._drop, self._lookup = BareDrop(bench), BareLookup(bench, case.tables)
         prefixes = prefix_lines(case)
         for peer in self._peers:
             peer.load(prefixes)
@@ -145,6 +146,11 @@ class Stand:
 
         return put
 
+    def _put_floor(self) -> None:
+        self._none()
+        self._lookup.without_counter()
+        self._take_out = self._lookup.off
+
     def figures(self, cell: Cell) -> list[Figure]:
         case, extent = self._case, self._extent
         sources = draw(
@@ -160,13 +166,18 @@ class Stand:
         self._check_ours(cell, sources, frames)
         peers = [p for p in self._peers if p is not self._foomuuri or _all_tracked(sources)]
         if cell.to_estate and not cell.share:
-            peers.append(self._floor)
+            peers.append(self._drop)
+        if cell.measure == "mark":
+            peers.append(self._lookup)
         for peer in peers:
             self._check_peer(peer, cell, sources, frames)
         puts = [(NONE, self._none), (OURS, self._put_ours(cell.measure))]
         if cell.count == _SAMPLED_AT:
             puts.append((SAMPLED, self._put_ours(cell.measure, sampled=True)))
-        puts += [(peer.name, self._put_peer(peer, cell.measure)) for peer in peers]
+        puts += [
+            (p.name, self._put_floor if p is self._lookup else self._put_peer(p, cell.measure))
+            for p in peers
+        ]
         costs = alternate(
             self._sock, frames, puts, rounds=extent.rounds, packets=extent.packets,
             within_s=extent.cell_s,

@@ -145,37 +145,6 @@ class IpsetPeer:
         self._bench.in_gateway("ipset", "destroy")
 
 
-class BareDrop:
-    """No peer but a floor: what nft's shortest guard costs, that holds everybody back."""
-
-    name = "floor: estate match, drop"
-
-    def __init__(self, bench: Bench) -> None:
-        self._bench = bench
-
-    def load(self, prefixes: dict[int, list[str]]) -> None:
-        pass
-
-    def on(self, measure: MeasureName) -> None:
-        script = f"""table inet floor {{
-          counter {COUNTER} {{ }}
-          chain work {{
-            type filter hook ingress device "wan0" priority 0
-            ip daddr {ESTATE} udp dport {_PORT} {COUNT} drop
-          }}
-        }}"""
-        self._bench.in_gateway("nft", "-f", "-", stdin=script)
-
-    def off(self) -> None:
-        self._bench.in_gateway("nft", "delete", "table", "inet", "floor")
-
-    def counted(self) -> int:
-        return counter_packets(self._bench.gateway, "floor", COUNTER)
-
-    def unload(self) -> None:
-        pass
-
-
 def packets_in(listing: str) -> int:
     """The sum of the packet counters of all rules that iptables-save lists."""
     return sum(int(found) for found in re.findall(r"^\[(\d+):\d+\] -A", listing, re.MULTILINE))

@@ -28,7 +28,8 @@ MARK = "mark, 20 k, uniform"
 
 
 def report(ours: float = 1.2) -> Report:
-    rounds = {"no rules": [100.0] * 3, "enforcer": [100 * ours] * 3, "ipset hash:net": [132.0] * 3}
+    rounds = {"no rules": [100.0] * 3, "enforcer": [100 * ours] * 3, "ipset hash:net": [132.0] * 3,
+              "floor: lookup, mark": [126.0] * 3}  # fmt: skip
     figures = side_by_side("Cost", MARK, "ns", rounds, "no rules")
     figures.append(
         Figure("The daemon", "resident memory, 20 k", "enforcer", "MB", (80.0, 95.0, 81.0))
@@ -85,7 +86,7 @@ def test_every_goal_on_a_packet_has_its_cell() -> None:
 
 def test_a_missed_goal_is_shown_with_what_the_peers_reach() -> None:
     row = next(line for line in goals_table(report(1.3)).splitlines() if MARK in line)
-    assert row == "| mark, 20 k, uniform | ≤ 1.25 | 1.30 | – | 1.32 | – | **missed** |"
+    assert row == "| mark, 20 k, uniform | ≤ 1.25 | 1.30 | – | 1.32 | – | 1.26 | **missed** |"
 
 
 def test_the_report_names_what_could_not_be_measured() -> None:
