@@ -68,9 +68,10 @@ def prefix_matches(
 
 
 def _service_matches(
-    owner: str, estate: Estate
+    owner: str, estate: Estate, family: Family
 ) -> tuple[list[tuple[Statement, ...]], list[Container]]:
     """One sequence of matches for each thing a new flow to the estate can be."""
+    whole = HasTransport(4 if family == 4 else None)
     single: dict[int, list[int]] = defaultdict(list)
     matches: list[tuple[Statement, ...]] = []
     sets: list[Container] = []
@@ -82,14 +83,14 @@ def _service_matches(
             single[service.protocol].append(service.first_port)
         else:
             ports_in = PortIn("dport", service.first_port, service.last_port)
-            matches.append((*start, ports_in, HasTransport()))
+            matches.append((*start, ports_in, whole))
     for protocol, ports in sorted(single.items()):
         if len(ports) == 1:
-            matches.append((*_start(protocol), PortIn("dport", ports[0], ports[0]), HasTransport()))
+            matches.append((*_start(protocol), PortIn("dport", ports[0], ports[0]), whole))
             continue
         set_name = f"{owner}.ports{protocol}"
         packed = tuple(port.to_bytes(2, "big") for port in sorted(set(ports)))
-        matches.append((*_start(protocol), PortInSet("dport", set_name), HasTransport()))
+        matches.append((*_start(protocol), PortInSet("dport", set_name), whole))
         sets.append(SmallSet(set_name, "inet_service", packed))
     return matches, sets
 
@@ -115,7 +116,9 @@ def guard_part(
     that comes and goes stays guarded.
     """
     owner = f"guard.{window}"
-    services, containers = _service_matches(owner, estate)
+    new_to = {family: _service_matches(owner, estate, family) for family in FAMILIES}
+    # The ports are the same for both families.
+    containers = list(new_to[4][1])
     base_rules: list[Rule] = []
     chains: list[Chain] = []
     for family in FAMILIES:
@@ -128,7 +131,7 @@ def guard_part(
         new_chain, behind, sets = _new_flow(
             owner, window, family, lifelines, tables, sampling, stage=stage
         )
-        asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in services)
+        asked = tuple(Rule((*matches, Armed(window), Goto(new))) for matches in new_to[family][0])
         came_in = tuple(Rule((IifName(uplink), Goto(flow))) for uplink in uplinks)
         chains += [*behind, new_chain, Chain(flow, asked), Chain(inbound, came_in)]
         containers += [*estate_sets, *sets]

@@ -79,6 +79,16 @@ def _port_in(s: v.PortIn) -> tuple[Expr, ...]:
     return load, ("cmp", _REG, GTE, first), ("cmp", _REG, LTE, last)
 
 
+def _has_transport(s: v.HasTransport) -> tuple[Expr, ...]:
+    if s.family is None:
+        return ("payload", _REG, TRANSPORT, 0, 3), ("cmp", _REG, GTE, b"\0\0\0")
+    return (
+        ("payload", _REG, NETWORK, 6, 2),
+        ("bitwise", _REG, _REG, 2, b"\x1f\xff", b"\0\0"),
+        ("cmp", _REG, EQ, b"\0\0"),
+    )
+
+
 def _set_dscp(s: v.SetDscp) -> tuple[Expr, ...]:
     # Two bytes from the start of the header, as nft does it: the checksum is patched by halfwords.
     if s.family == 4:
@@ -126,10 +136,7 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
         ("payload", _REG, TRANSPORT, _PORT_OFFSET[s.port], 2),
         ("lookup", s.set_name, _REG),
     ),
-    v.HasTransport: lambda s: (
-        ("payload", _REG, TRANSPORT, 0, 3),
-        ("cmp", _REG, GTE, b"\0\0\0"),
-    ),
+    v.HasTransport: _has_transport,
     v.TcpStart: lambda s: (
         ("payload", _REG, TRANSPORT, 13, 1),
         ("bitwise", _REG, _REG, 1, b"\x12", b"\0"),

@@ -145,7 +145,9 @@ def _headers(walked: list[Step]) -> list[str]:
         for s in step.rule.statements:
             if isinstance(s, v.PortIn | v.PortInSet) and not step.facts & _WITH_PORTS:
                 found.append(f"promise 5: chain {step.chain} reads ports of any protocol")
-            if isinstance(s, _OF_TRANSPORT) and v.HasTransport() not in step.facts:
+            # Of either form: that of IPv4 is asked for its family below.
+            whole = any(isinstance(fact, v.HasTransport) for fact in step.facts)
+            if isinstance(s, _OF_TRANSPORT) and not whole:
                 found.append(f"promise 5: chain {step.chain} takes content for a transport header")
             if isinstance(s, v.TcpStart) and v.Protocol(PROTOCOLS["tcp"]) not in step.facts:
                 found.append(f"promise 5: chain {step.chain} reads TCP flags of any protocol")

@@ -60,7 +60,7 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.Protocol: lambda s: f"meta l4proto {_protocol(s.number)}",
     v.PortIn: lambda s: f"th {s.port} {s.first}" + (f"-{s.last}" if s.last != s.first else ""),
     v.PortInSet: lambda s: f"th {s.port} @{s.set_name}",
-    v.HasTransport: lambda s: "@th,0,24 >= 0x0",
+    v.HasTransport: lambda s: "@nh,48,16 & 0x1fff == 0x0" if s.family else "@th,0,24 >= 0x0",
     v.TcpStart: lambda s: "tcp flags & (syn | ack) == syn",
     v.Armed: lambda s: f"meta nfproto @{s.set_name}",
     v.OneIn: lambda s: f"meta random < {s.below:#010x}",

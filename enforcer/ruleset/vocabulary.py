@@ -92,7 +92,12 @@ class HasTransport:
     Wherever ports or flags are asked for: the kernel's short loads (1, 2 or 4 bytes) take a later
     fragment's content for its ports, and of IPv6 the header's first bytes; a load of 3 does not
     (docs/decisions/0015). Behind the ports, so that only those that fit pay for it.
+
+    Where the packet is known to be IPv4 (`family` 4), its fragment offset is asked instead,
+    `@nh,48,16 & 0x1fff == 0`: the same answer for a tenth of the cost.
     """
+
+    family: Literal[4] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ MATCHES: tuple[v.Match, ...] = (
     v.PortIn("sport", 443, 443),
     v.PortInSet("dport", PORTS.name),
     v.HasTransport(),
+    v.HasTransport(4),
     v.TcpStart(),
     v.Armed("ddos"),
     v.OneIn(64),

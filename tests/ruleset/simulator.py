@@ -141,7 +141,8 @@ class _Way:
                 return first <= self.port(port) <= last
             case v.PortInSet(port, name):
                 return self.port(port).to_bytes(2, "big") in self.small(name)
-            case v.HasTransport():
+            case v.HasTransport(family):
+                assert family in (None, packet.family)
                 return -1 not in (packet.sport, packet.dport)
             case v.TcpStart():
                 assert packet.protocol == 6

@@ -452,6 +452,10 @@ def test_5_the_content_of_a_later_fragment_is_not_taken_for_ports(chain: str) ->
     assert broken(edited(chain, without(v.HasTransport)), 5)
 
 
+def test_5_the_fragment_offset_of_ipv4_is_asked_of_ipv4_alone() -> None:
+    assert broken(edited("guard.ddos.flow6", swapped(v.HasTransport(), v.HasTransport(4))), 5)
+
+
 def test_3c_tcp_is_dropped_only_where_it_starts() -> None:
     assert broken(edited("guard.ddos.flow4", without(v.TcpStart)), 3)
 
