@@ -66,6 +66,7 @@ TESTED_BY: dict[str, str] = {
     "fleet.follower": "kernel/test_fleet.py",
     "fleet.store": "kernel/test_fleet.py",
     "cli.fetch": "kernel/test_feeds.py",
+    "kernel.steps": "kernel/test_load_in_steps.py",
     "feeds.deadline": "feeds/test_transfer.py",
     "clockd": "daemon/test_synchronised.py",
     "cli.arming": "cli/test_cli_declare.py",

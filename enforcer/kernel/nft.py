@@ -18,11 +18,12 @@ import numpy as np
 from enforcer.errors import KernelError
 from enforcer.kernel import decode, elements, shaping
 from enforcer.kernel import numbers as n
-from enforcer.kernel.encode import encode, encode_bulk
+from enforcer.kernel.encode import encode
 from enforcer.kernel.namespace import in_namespace
 from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink, count
 from enforcer.kernel.parking import DEVICES, Parking
 from enforcer.kernel.remedies import kernel_error, label, telling
+from enforcer.kernel.steps import Step, in_steps
 from enforcer.kernel.wire import MALFORMED, Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
@@ -281,25 +282,39 @@ class NftKernel:
             raise kernel_error("commit", errno.EBUSY, why)
 
     def _commit_netfilter(self, transaction: t.Transaction, started_ns: int) -> None:
-        bulk = [op for op in transaction.netfilter if isinstance(op, t.Load | t.Change)]
-        small = [op for op in transaction.netfilter if not isinstance(op, t.Load | t.Change)]
-        bulk_owned = [(op, part) for op in bulk for part in encode_bulk(op)]
+        plan = in_steps(transaction.netfilter)
+        generation, done = transaction.generation, 0
+        try:
+            for step in plan.steps:
+                # What somebody else committed between two steps is no part of ours, and the look
+                # that comes behind meets it: it must not hold a load of seconds up for ever.
+                generation = self.generation() if done else generation
+                self._send(generation, step, started_ns)
+                done += 1
+        except BaseException:
+            # One by one, for somebody else may have taken one of them.
+            for operation in plan.undo if done else ():
+                with suppress(OSError, KernelError):
+                    self._send(self.generation(), Step((operation,), ()), started_ns)
+            raise
+
+    def _send(self, generation: int, step: Step, started_ns: int) -> None:
+        """One batch, and what became of it."""
         owners: list[t.Operation] = []
-        kinds = {part.nft_kind for _, part in bulk_owned}
+        kinds = {part.nft_kind for _, part in step.bulk}
 
         def small_messages(bulk_bytes: int) -> list[Message]:
             # An arming must be true when the kernel reads it. The bulk comes behind it, but is
             # copied into the kernel before: 4.5 ns a byte measured, and rather early than late.
             now_ns = time.monotonic_ns() - started_ns + COPY_NS_PER_BYTE * bulk_bytes
-            owned = [(op, message) for op in small for message in encode(op, now_ns)]
+            owned = [(op, message) for op in step.small for message in encode(op, now_ns)]
             owners.extend(op for op, _ in owned)
             kinds.update(message.nft_kind for _, message in owned)
             return [message for _, message in owned]
 
-        answers = self._netfilter.batch(
-            transaction.generation, small_messages, [part for _, part in bulk_owned]
-        )
-        owners.extend(op for op, part in bulk_owned for _ in range(count([part])))
+        bulk = [part for _, part in step.bulk]
+        answers = self._netfilter.batch(generation, small_messages, bulk)
+        owners.extend(op for op, part in step.bulk for _ in range(count([part])))
         if answers[0]:
             raise kernel_error("commit", answers[0])
         for operation, answer in zip(owners, answers[1:], strict=True):
@@ -307,14 +322,14 @@ class NftKernel:
                 raise kernel_error(label(operation), answer)
         # Answers may be lost, and all may be well without a commit: only the generation proves it,
         # unless there may have been nothing to do (a flush of nothing, an element that is there).
-        if self.generation() == transaction.generation:
+        if self.generation() == generation:
             if None in answers[1:]:
                 raise kernel_error("commit", errno.ENOBUFS)
             if kinds - _MAY_BE_NOTHING:
                 raise kernel_error("commit", errno.EIO)
         else:
             # Applied to that very generation or not at all, and answered: it is complete.
-            self._made.append(n.next_generation(transaction.generation))
+            self._made.append(n.next_generation(generation))
 
     def _verify(self, transaction: t.Transaction) -> None:
         """Looks up a few elements of what was loaded: the kernel's answer, not ours. The only error

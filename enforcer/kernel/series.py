@@ -23,10 +23,13 @@ _HEADER_BYTES, _SEQUENCE_WORD = 16, 2
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Series:
-    """`words[i]` is message i, header and all, as it lies in memory. Each is sent with ACK."""
+    """`words[i]` is message i, header and all, as it lies in memory, with `entries` in its list.
+    Each is sent with ACK.
+    """
 
     kind: int
     words: NDArray[np.uint32]
+    entries: int
 
     @classmethod
     def filled(
@@ -45,7 +48,11 @@ class Series:
         for at, column in columns.items():
             width = column.shape[1]
             listed[:, :, at : at + width] = column.reshape(count, entries, width)
-        return cls(pattern.kind, words)
+        return cls(pattern.kind, words, entries)
+
+    def stretch(self, first: int, end: int) -> Series:
+        """The messages from `first` to before `end`, in the same buffer."""
+        return Series(self.kind, self.words[first:end], self.entries)
 
     def __len__(self) -> int:
         return len(self.words)

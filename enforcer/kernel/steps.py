@@ -1,0 +1,106 @@
+"""A large load in steps: maps that nothing refers to yet are filled before the transaction proper.
+
+As long as anybody on the machine listens to nf_tables (`nft monitor`, another daemon, in whatever
+network namespace), the kernel makes an event of some 4.5 KB for each element, and holds all of them
+until their transaction ends: 9 GB for a million prefixes. In steps it is a hundredth of that. What
+acts on packets still changes in one transaction, the last; what was filled before it is inert.
+
+Pure. In: a Transaction. Out: batches in order, each of operations and packed elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from enforcer.kernel.encode import encode_bulk
+from enforcer.kernel.series import Series
+from enforcer.kernel.wire import Message
+from enforcer.ruleset import transaction as t
+
+# Elements of one step: some 300 MB of events, if anybody listens; about 50 ms.
+STEP_ELEMENTS = 1 << 16
+Part = Message | Series
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`small` are sent before `bulk`, whose parts stand beside the operation that they are of."""
+
+    small: tuple[t.Operation, ...]
+    bulk: tuple[tuple[t.Operation, Part], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """All but the last only fill new maps; `undo` takes these away again, and is refused by the
+    kernel where something refers to one.
+    """
+
+    steps: tuple[Step, ...]
+    undo: tuple[t.Operation, ...] = ()
+
+
+def in_steps(operations: Sequence[t.Operation], most: int = STEP_ELEMENTS) -> Steps:
+    """One step, unless more than `most` elements go into maps that are made here."""
+    ahead = _ahead(operations)
+    if sum(len(load.target.stage) for load in ahead) <= most:
+        return Steps((_step(operations),))
+    names = {load.target.name for load in ahead}
+    first = tuple(op for op in operations if _made_first(op, names))
+    bulk = [(load, part) for load in ahead for part in encode_bulk(load)]
+    groups = _grouped(bulk, most)
+    filling = [Step(first if not at else (), group) for at, group in enumerate(groups)]
+    taken = {*map(id, first), *map(id, ahead)}
+    rest = _step([op for op in operations if id(op) not in taken])
+    return Steps((*filling, rest), tuple(t.DeleteSet(name) for name in sorted(names)))
+
+
+def _step(operations: Sequence[t.Operation]) -> Step:
+    bulk = [op for op in operations if isinstance(op, t.Load | t.Change)]
+    small = tuple(op for op in operations if not isinstance(op, t.Load | t.Change))
+    return Step(small, tuple((op, part) for op in bulk for part in encode_bulk(op)))
+
+
+def _ahead(operations: Sequence[t.Operation]) -> list[t.Load]:
+    """The loads into maps that this transaction makes, where nothing of their name was before."""
+    if any(isinstance(op, t.DeleteTable) for op in operations):
+        return []
+    deleted = {op.name for op in operations if isinstance(op, t.DeleteSet)}
+    made = {op.container.name for op in operations if isinstance(op, t.AddSet)} - deleted
+    return [op for op in operations if isinstance(op, t.Load) and op.target.name in made]
+
+
+def _made_first(operation: t.Operation, names: set[str]) -> bool:
+    """What the loads ahead need: the table, and the maps."""
+    if isinstance(operation, t.AddSet):
+        return operation.container.name in names
+    return isinstance(operation, t.CreateTable)
+
+
+def _grouped(
+    bulk: Sequence[tuple[t.Operation, Part]], most: int
+) -> list[tuple[tuple[t.Operation, Part], ...]]:
+    """Groups of messages with at most `most` elements each, and one message at the least."""
+    groups: list[list[tuple[t.Operation, Part]]] = [[]]
+    held = 0
+    for operation, part in bulk:
+        for piece, size in _pieces(part, most):
+            if groups[-1] and held + size > most:
+                groups.append([])
+                held = 0
+            groups[-1].append((operation, piece))
+            held += size
+    return [tuple(group) for group in groups]
+
+
+def _pieces(part: Part, most: int) -> list[tuple[Part, int]]:
+    """Stretches of a series, none with more than `most` elements, each with their number."""
+    if not isinstance(part, Series):
+        return [(part, 1)]
+    each = max(1, most // part.entries)
+    return [
+        (piece, len(piece) * part.entries)
+        for first in range(0, len(part), each)
+        for piece in (part.stretch(first, first + each),)
+    ]
