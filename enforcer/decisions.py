@@ -252,7 +252,10 @@ def _pick(
     """The first occurrence that is neither over nor closed: of all, or of those from `at` on."""
     # One that was shifted forward may have been declared for a month ago.
     after = at if at is not None else now - LONGEST_SHIFT
-    looked_at = [entry(o, orders) for o in islice(occurrences(window, after, END), _LOOKED_AT)]
+    every = (entry(o, orders) for o in occurrences(window, after, END))
+    # Those that are over would fill the list: a calendar of outages has 48 a day.
+    ahead = (e for e in every if at is not None or _ends_at(e) > now)
+    looked_at = list(islice(ahead, _LOOKED_AT))
     for e in looked_at:
         state = e.state(now)
         if state not in ("past", "closed") or (missed and state == "past" and not e.opens):
@@ -264,6 +267,11 @@ def _pick(
             f"{shown(window.id)} was closed early and stays so; declare a new window"
         )
     raise RefusedError(f"{shown(window.id)} has no occurrence ahead; `enforcer windows` lists them")
+
+
+def _ends_at(e: Entry) -> datetime:
+    """When it ends by declaration and shift, closed or on trial."""
+    return e.order.forgettable_at if e.order else e.declared.ends_at
 
 
 def _require_readable(orders: Orders) -> None:

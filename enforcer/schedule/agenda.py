@@ -153,7 +153,7 @@ class Agenda:
             for edge in (e.activation.starts_at, e.activation.ends_at):
                 if e.opens and edge > now:
                     first[e.activation.id] = min(edge, first.get(e.activation.id, edge))
-        ordered = {order.window for order in self.orders.every}
+        ordered = {order.window for order in self.orders.every if order.forgettable_at > now}
         for window_id, edge in transitions(self.timeline.policy, now):
             if window_id not in ordered:
                 first.setdefault(window_id, edge)

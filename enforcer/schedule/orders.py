@@ -19,6 +19,8 @@ from typing import Literal
 from enforcer.policy.model import Activation
 
 Word = Literal["closed", "confirmed", "trial"]
+# A clock that is wrong for a moment must not forget what somebody decided.
+KEPT_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -51,7 +53,7 @@ class Order:
 
     @property
     def forgettable_at(self) -> datetime:
-        """From then on it makes no difference any more."""
+        """From then on it makes no difference any more, if the clock is right."""
         return max(self.ends_at, self.ends_at + self.shift)
 
 
@@ -79,8 +81,10 @@ class Orders:
         return Orders(tuple(sorted(kept.values())), self.readable)
 
     def kept(self, now: datetime) -> Orders:
-        """Without those that make no difference any more."""
-        return Orders(tuple(o for o in self.every if o.forgettable_at > now), self.readable)
+        """Without those that have made no difference for `KEPT_FOR`."""
+        return Orders(
+            tuple(o for o in self.every if o.forgettable_at + KEPT_FOR > now), self.readable
+        )
 
     def lapsed(self, now: datetime) -> tuple[Order, ...]:
         """The trials that nobody confirmed in time."""

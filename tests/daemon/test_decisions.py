@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,13 +13,14 @@ from enforcer import decisions
 from enforcer.decisions import RefusedError, keep
 from enforcer.errors import PolicyError
 from enforcer.observe.audit import FILE as RECORD
-from enforcer.policy.model import Policy
+from enforcer.policy.model import Calendar, Event, Policy
 from enforcer.schedule.agenda import on_at
 from enforcer.schedule.load import load
 from enforcer.schedule.orders import Order, Orders
 from enforcer.sources.files import ZONES
 from enforcer.standing import FILE as KEPT
 from enforcer.standing import read_orders
+from tests.schedule.windows_by_hand import wall
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 
@@ -177,6 +179,28 @@ def test_disarm_closes_everything_that_is_on_and_nothing_else() -> None:
     two = policy(window("ddos"), window("later", "2026-12-02T08:00:00Z"))
     decision = decisions.close_all(NONE, INSIDE, on_at(two, NONE, INSIDE), "noc")
     assert [o.window for o in decision.orders.every] == ["ddos"]
+
+
+def test_a_closing_is_not_forgotten_when_the_clock_was_wrong_for_a_moment() -> None:
+    closed = decisions.close(PLAIN, NONE, INSIDE, "ddos", "noc").orders
+    after = decisions.close_all(closed, CLOSES + 3 * DAY, [], "noc").orders
+    assert on_at(PLAIN, after, INSIDE) == []
+
+
+def test_of_48_occurrences_a_day_the_one_that_is_on_is_closed() -> None:
+    """A month of those that are over does not hide it."""
+    minutes = timedelta(minutes=1)
+    slots = tuple(
+        Event("", wall(2026, 11, 1) + 30 * n * minutes, UTC, 0, 20 * minutes, rrule="FREQ=DAILY")
+        for n in range(48)
+    )
+    (plain,) = PLAIN.windows
+    calendar = replace(plain, form=Calendar("outages.ics", None, slots))
+    dense, on = replace(PLAIN, windows=(calendar,)), OPENS + 5 * minutes
+    closed = decisions.close(dense, NONE, on, "ddos", "noc").orders
+    assert [o.starts_at for o in closed.every] == [OPENS]
+    both = decisions.close(dense, closed, on, "ddos", "noc").orders
+    assert [o.starts_at for o in both.every] == [OPENS, OPENS + 30 * minutes]
 
 
 # --- on trial -------------------------------------------------------------------------------------

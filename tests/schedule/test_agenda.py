@@ -57,6 +57,12 @@ def test_a_shift_brings_in_an_occurrence_from_before_the_timeline() -> None:
     assert [a.id for a in moved.active(INSIDE + DAY)] == ["w"]
 
 
+def test_an_order_about_what_is_over_hides_no_transition_that_is_far_ahead() -> None:
+    rare = window(Recurring("FREQ=YEARLY", wall(2026, 12, 1, 8), timedelta(hours=12)))
+    agenda = Agenda.build(Timeline.build(policy(rare), AFTER, AFTER + DAY), Orders((CLOSED,)))
+    assert list(agenda.transitions(AFTER)) == [("w", utc(2027, 12, 1, 8))]
+
+
 def test_a_trial_has_an_edge_at_its_deadline_and_stays_in_sight_as_closed() -> None:
     on_trial = agenda(PROVISIONAL, TRIAL)
     assert on_trial.next_edge(STARTS) == STARTS + MINUTES

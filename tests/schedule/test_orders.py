@@ -60,13 +60,14 @@ def test_a_new_order_replaces_the_one_about_the_same_occurrence() -> None:
     assert orders.about(PLAIN) == CONFIRMED
 
 
-def test_an_order_is_kept_until_it_makes_no_difference() -> None:
-    orders = Orders().given([CONFIRMED])
-    assert orders.kept(ENDS + DAY - timedelta(seconds=1)) == orders
-    assert orders.kept(ENDS + DAY) == Orders()
+def test_an_order_is_kept_for_30_days_after_it_makes_no_difference() -> None:
+    orders, second = Orders().given([CONFIRMED]), timedelta(seconds=1)
+    assert CONFIRMED.forgettable_at == ENDS + DAY
+    assert orders.kept(ENDS + 31 * DAY - second) == orders
+    assert orders.kept(ENDS + 31 * DAY) == Orders()
     early = Orders().given([replace(CONFIRMED, shift=-DAY)])
-    assert early.kept(ENDS - timedelta(seconds=1)) == early
-    assert early.kept(ENDS) == Orders()
+    assert early.kept(ENDS + 30 * DAY - second) == early
+    assert early.kept(ENDS + 30 * DAY) == Orders()
 
 
 def test_a_trial_lapses_at_its_deadline() -> None:
