@@ -40,6 +40,7 @@ from enforcer.observe.watching import watch_view
 from enforcer.policy.shrinking import ShrinkError, changes
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
+from enforcer.retry import Retry
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.sampler import Sampler
 from enforcer.saying import Saying
@@ -51,8 +52,6 @@ from enforcer.strangers import Strangers
 
 # Who acts when nobody asked at the control socket.
 ITSELF = "enforcer"
-# After a failure: soon, then ever more slowly, so that a fault that stays is no busy loop.
-RETRY_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 # So long whoever decides something waits for the disk; the kernel is seen to meanwhile.
 DISK_S = 2.0
 
@@ -106,7 +105,7 @@ class Service:
         self._keeper, self._loading = keeper, Loading(places.state_dir, self._recorder.scribe)
         self._feeds = FeedLooks(places.config.parent)
         self._declared = False
-        self._failures = 0
+        self._retry = Retry()
         self._told = ""
         self._saying = Saying()
         self._strangers = Strangers(daemon, monitor, self.step, self._recorder, self._clock)
@@ -159,7 +158,7 @@ class Service:
         self.metrics.apply_seconds.observe(time.perf_counter() - started)
         self.metrics.applies.labels(outcome.result).inc()
         self._snapshot = self._look()
-        self._failures = self._failures + 1 if outcome.result == "failed" else 0
+        self._retry.stepped(self._clock.now_ns(), failed=outcome.result == "failed")
         if outcome.result != "failed" and not outcome.violations:
             self._keeper.keep(self._daemon.config, self._daemon.loaded_at)
         if outcome.error is None:
@@ -210,15 +209,13 @@ class Service:
             if stepped:
                 log.warning("clock_stepped")
             self.step("clock step" if stepped else "timer")
-            self._strangers.poll()
         self._strangers.serve(ready)
+        if self._timer in ready:
+            self._strangers.poll()
 
     def _set_timer(self) -> None:
         wake = epoch_ns(self._daemon.next_wake())
-        if self._failures:
-            pause = RETRY_S[min(self._failures, len(RETRY_S)) - 1]
-            wake = min(wake, self._clock.now_ns() + int(pause * 10**9))
-        self._timer.set(wake)
+        self._timer.set(wake if self._retry.at_ns is None else min(wake, self._retry.at_ns))
 
     def _wait(self, job: Job) -> bool:
         """Waits for the disk in the middle of a request; what comes due meanwhile is done."""

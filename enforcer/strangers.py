@@ -70,7 +70,11 @@ class Strangers:
             self._notice()
 
     def poll(self) -> None:
-        """After a step that no event caused: whether all that happened before has been told of."""
+        """After a step that no event caused, and `serve`: whether all that happened before has been
+        told of. In a contest or a rest events wait unread, so that nothing can be missed in them.
+        """
+        if self._contest.on or time.monotonic() < self._listen_at:
+            return
         if self._generation is not None and self._monitor.missed(self._generation):
             log.warning("events_missed", generation=self._generation, done="registry loaded anew")
             self._daemon.distrust(Suspicion(everything=True))

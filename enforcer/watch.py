@@ -6,7 +6,6 @@ pass through here as well, so that their events are known for ours.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,7 +59,7 @@ def _concerns(event: KernelEvent, devices: frozenset[str]) -> bool:
         case "ours":
             return not event.by_us
         case "link" | "qdisc":
-            return event.pid != os.getpid() and (not event.devices or bool(event.devices & devices))
+            return not event.by_us and (not event.devices or bool(event.devices & devices))
         case "overflow":
             return True
     return False
@@ -75,6 +74,8 @@ class HushedKernel:
         self._kernel, self._monitor = kernel, monitor
         self.read, self.generation, self.made = kernel.read, kernel.generation, kernel.made
         self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
+        self.ports = kernel.ports
+        monitor.own_ports(kernel.ports)
 
     def commit(self, transaction: Transaction, now_ns: int) -> None:
         if any(isinstance(op, Load | Change) for op in transaction.operations):

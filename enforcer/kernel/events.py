@@ -71,7 +71,7 @@ class KernelEvent:
     transaction that did not. `link`: `wan0 up`, `wan0 down`, `wan0 deleted`, `wan0 is now wan1`.
     `qdisc`: `wan0 htb added`. Both name the `devices` they are about (empty: unknown). `overflow`:
     events were lost, read everything again. `generation`, `pid` and `program` tell of the maker,
-    where the kernel says so; `by_us`: it was a transaction of ours (`Monitor.own`).
+    where the kernel says so; `by_us`: it was of our making (`Monitor.own`, `Monitor.own_ports`).
     """
 
     kind: Literal["ours", "ruleset", "link", "qdisc", "overflow"]
@@ -115,6 +115,7 @@ class Monitor:
         # begin alike and tell nothing new.
         self._told: tuple[int, bytes] | None = None
         self._own: deque[int] = deque(maxlen=256)
+        self._own_ports = frozenset[int]()
         # The last generation that was told of, or is known to be ours; None: none yet.
         self._heard: int | None = None
         self._lost = False
@@ -155,6 +156,12 @@ class Monitor:
         one in a container than outside.
         """
         self._own.append(generation)
+
+    def own_ports(self, ports: frozenset[int]) -> None:
+        """By sockets of these port ids we change links and qdiscs. Only a process's first socket
+        has its process id for a port.
+        """
+        self._own_ports = ports
 
     def missed(self, generation: int) -> bool:
         """Whether a generation that the kernel was at when this was last asked has not been told of
@@ -253,7 +260,7 @@ class Monitor:
             name = self._names.get(index)
             about = frozenset({name}) if name else frozenset[str]()
             detail = f"{name or index} {kind} {done}"
-            return [KernelEvent("qdisc", detail, pid=_pid(reply), devices=about)]
+            return [self._about_devices("qdisc", detail, about, reply)]
         return []
 
     def _link_event(self, reply: Reply) -> list[KernelEvent]:
@@ -274,7 +281,13 @@ class Monitor:
                 # Statistics, carrier, addresses of a bridge: nothing that rules or qdiscs ask.
                 return []
         about = frozenset(each for each in (before, name) if each is not None)
-        return [KernelEvent("link", detail, pid=_pid(reply), devices=about)]
+        return [self._about_devices("link", detail, about, reply)]
+
+    def _about_devices(
+        self, kind: Literal["link", "qdisc"], detail: str, about: frozenset[str], reply: Reply
+    ) -> KernelEvent:
+        by_us = reply.port in self._own_ports
+        return KernelEvent(kind, detail, pid=_pid(reply), devices=about, by_us=by_us)
 
 
 def _is_ours(reply: Reply) -> bool:

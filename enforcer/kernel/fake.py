@@ -23,6 +23,8 @@ class FakeKernel:
     The rest of the public face is for tests: what other programs, devices and packets do.
     """
 
+    ports: frozenset[int] = frozenset()
+
     def __init__(self, clock: Callable[[], int], devices: Iterable[str] = ()) -> None:
         self._clock = clock
         self._generation = 1

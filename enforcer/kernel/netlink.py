@@ -99,6 +99,12 @@ class Netlink:
     def close(self) -> None:
         self._socket.close()
 
+    @property
+    def port(self) -> int:
+        """The port id by which the kernel names the maker of a change."""
+        port: int = self._socket.getsockname()[0]
+        return port
+
     def request(self, message: Message) -> list[Reply]:
         """Sends one request (with ACK, or one that answers by itself) and returns its answers."""
         sequence = next(self._sequence)

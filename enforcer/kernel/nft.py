@@ -52,6 +52,7 @@ class NftKernel:
         with telling("open netlink"), in_namespace(namespace):
             self._netfilter = Netlink(NETLINK_NETFILTER)
             self._route = Netlink(NETLINK_ROUTE)
+        self.ports = frozenset({self._route.port})
 
     def close(self) -> None:
         self._netfilter.close()

@@ -248,8 +248,11 @@ class Kernel(Protocol):
     """The kernel, real or fake. One contract suite runs against both.
 
     All raise `KernelError` with the errno; after an error nothing of the transaction is in force,
-    apart from an `AddShaper` (idle without rules) that the next diff takes away.
+    apart from an `AddShaper` (idle without rules) that the next diff takes away. `ports`: the
+    netlink ports by which it changes links and qdiscs; events name their maker so.
     """
+
+    ports: frozenset[int]
 
     def read(self) -> KernelState:
         """A consistent view of what is ours, and of the devices."""

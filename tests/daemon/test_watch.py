@@ -28,7 +28,7 @@ LOST = KernelEvent("overflow", "events were lost")
         KernelEvent("ours", "new_element", 7, os.getpid(), "enforcer", by_us=True),
         KernelEvent("link", "ppp9 up", devices=frozenset({"ppp9"})),
         KernelEvent("qdisc", "ppp9 htb added", devices=frozenset({"ppp9"})),
-        KernelEvent("qdisc", "wan0 htb added", pid=os.getpid(), devices=DEVICES),
+        KernelEvent("qdisc", "wan0 htb added", devices=DEVICES, by_us=True),
     ],
     ids=lambda event: event.detail or event.kind,
 )
@@ -69,7 +69,7 @@ class HearingMonitor:
         self.known: list[int] = []
         self.hushed = 0
 
-    own = Monitor.own
+    own, own_ports = Monitor.own, Monitor.own_ports
 
     @property
     def _own(self) -> list[int]:

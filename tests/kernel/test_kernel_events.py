@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from enforcer.kernel.events import KernelEvent, Monitor
+from enforcer.kernel.nft import NftKernel
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
+from enforcer.watch import HushedKernel, notice
 from tests.kernel import every_word as e
 from tests.kernel.slowness import patient
 from tests.kernel.worlds import RealWorld, commit
@@ -87,6 +89,25 @@ def test_links_and_qdiscs_are_told(real_world: RealWorld, monitor: Monitor) -> N
     assert [(event.kind, event.devices) for event in added] == [("qdisc", {"lan0"})]
     real_world.delete_device("wan0")
     assert "wan0 deleted" in [each.detail for each in events(monitor)]
+
+
+def test_our_own_shapers_are_known_for_ours_whatever_port_the_kernel_gave(
+    real_world: RealWorld, monitor: Monitor
+) -> None:
+    """A process's second socket has a port that is not its process id."""
+    kernel = HushedKernel(real_world.kernel, monitor)
+    other = NftKernel(real_world.namespace)
+    try:
+        assert not kernel.ports & other.ports
+        for one, device in ((other, "wan0"), (kernel, "lan0")):
+            added = t.AddShaper(v.Shaper(device, 8_000_000, 800_000))
+            one.commit(t.Transaction(one.generation(), (added,)), real_world.now_ns())
+    finally:
+        other.close()
+    told = [event for event in events(monitor) if event.detail.endswith("htb added")]
+    assert {device for each in told if not each.by_us for device in each.devices} >= {"wan0"}
+    assert notice(told, frozenset({"wan0"})) is not None
+    assert notice(told, frozenset({"lan0"})) is None
 
 
 def test_a_bulk_load_of_our_own_is_not_heard_while_deaf(
