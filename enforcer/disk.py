@@ -13,15 +13,45 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+# What is made in the daemon's directory: its own user writes it, its group may read it.
+OURS = 0o640
 
-def write_synced(path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o666) -> None:
+
+def made(path: Path, flags: int = os.O_WRONLY, mode: int = OURS) -> int:
+    """Makes a file and opens it by `flags`: of the owner of its folder and of just this mode, so
+    that the daemon can use what root's commands made, whatever their umask is. Raises OSError, and
+    then there is none.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    try:
+        folder, file = path.parent.stat(), os.fstat(descriptor)
+        if file.st_uid != folder.st_uid:
+            os.fchown(descriptor, folder.st_uid, folder.st_gid)
+        elif file.st_gid != folder.st_gid:
+            # Who is not of that group makes it all the same: the owner is right.
+            with contextlib.suppress(PermissionError):
+                os.fchown(descriptor, -1, folder.st_gid)
+        os.fchmod(descriptor, mode)
+    except OSError:
+        os.close(descriptor)
+        path.unlink(missing_ok=True)
+        raise
+    return descriptor
+
+
+def write_synced(
+    path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o666, *, ours: bool = False
+) -> None:
     """Writes a scratch file beside `path`, syncs it, renames it, syncs the folder. Raises OSError,
-    and then what was there stands, and the scratch file is gone.
+    and then what was there stands, and the scratch file is gone. `ours`: as `made` makes it.
     """
     scratch = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        with os.fdopen(os.open(scratch, flags, mode), "wb", buffering=1024**2) as file:
+        if ours:
+            scratch.unlink(missing_ok=True)
+        descriptor = made(scratch) if ours else os.open(scratch, flags, mode)
+        with os.fdopen(descriptor, "wb", buffering=1024**2) as file:
             for part in parts:
                 file.write(part)
             file.flush()

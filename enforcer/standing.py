@@ -59,7 +59,7 @@ def write_orders(directory: Path, orders: Orders) -> None:
 
 def write_synced(path: Path, text: str) -> None:
     """Replaces a small text file, whole and lasting. Raises OSError."""
-    disk.write_synced(path, [text.encode()])
+    disk.write_synced(path, [text.encode()], ours=True)
 
 
 def _row(order: Order) -> dict[str, Any]:

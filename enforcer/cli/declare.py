@@ -165,13 +165,16 @@ def _take_back(path: Path) -> str:
 
 def write_new(path: Path, text: str) -> None:
     """Writes a file whole and synced, in the place of none. Raises OSError (EEXIST)."""
+    from enforcer.cli.init import make_folder
     from enforcer.disk import sync_directory
 
-    path.parent.mkdir(exist_ok=True)
+    make_folder(path.parent)
     # Files that begin with a dot are not read as windows.
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with scratch.open("x", encoding="utf-8") as file:
+            # Whatever the umask is, the daemon's user has to read it; the folder keeps others out.
+            os.fchmod(file.fileno(), 0o644)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         return _failed(args, f"{', '.join(there)}: there already, and nothing is overwritten")
     try:
         for folder in (args.directory, args.directory / "windows.d"):
-            _make_folder(folder)
+            make_folder(folder)
         for path, text in paths.items():
             _write_new(path, text)
     except OSError as error:
@@ -122,7 +122,7 @@ def _gateway_name(host: str) -> str:
     return name if re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}", name, re.ASCII) else "edge-1"
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> None:
     """As the package makes it: for root and the daemon only. One that is there stays as it is."""
     try:
         folder.mkdir(parents=folder.name != "windows.d")

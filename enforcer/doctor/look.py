@@ -16,9 +16,13 @@ from contextlib import suppress
 from pathlib import Path
 from zoneinfo import TZPATH
 
+from enforcer import loading, seen, standing
 from enforcer.control import DeniedError, NoDaemonError, ask
-from enforcer.doctor.machine import ClockFacts, Daemons, Folder, Unit
+from enforcer.doctor.machine import ClockFacts, Daemons, File, Folder, Unit
 from enforcer.doctor.rules import Conntrack, LegacyTable, Listener
+from enforcer.observe import audit_files
+from enforcer.sources import lastgood
+from enforcer.sources.files import WINDOWS_FOLDER
 from enforcer.sources.trust import distrust
 
 USER = "enforcer"
@@ -101,14 +105,18 @@ def folder(path: Path) -> Folder:
         room = os.statvfs(path)
     except OSError:
         return Folder(str(path), there=False)
-    try:
-        owner = pwd.getpwuid(info.st_uid).pw_name
-    except KeyError:
-        owner = f"uid {info.st_uid}"
+    owner = _name(info.st_uid)
     # Whoever the daemon runs as owns it: that this is another than root is as it should be.
     why_not = distrust(info, folder=True, listed=True) if owner != USER else None
     free_files = room.f_favail if room.f_files else 1 << 20
     return Folder(str(path), True, owner, why_not, room.f_bavail * room.f_frsize, free_files)
+
+
+def _name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"
 
 
 def user() -> str | None:
@@ -116,6 +124,43 @@ def user() -> str | None:
         return pwd.getpwnam(USER).pw_name
     except KeyError:
         return None
+
+
+def state_files(directory: Path) -> list[tuple[Path, str]]:
+    """What daemon and commands keep in the state directory, and what the daemon does with it: most
+    of it is replaced, and so has to be readable alone.
+    """
+    record = [(path, "r") for path in sorted(directory.glob("audit-*.jsonl"))]
+    names = (audit_files.FILE, audit_files.HEAD, loading.FILE)
+    written = [(directory / name, "rw") for name in names]
+    replaced = [standing.FILE, lastgood.FILE, seen.FILE]
+    return [*record, *written, *((directory / name, "r") for name in replaced)]
+
+
+def config_files(config: Path, registries: Iterable[str]) -> list[tuple[Path, str]]:
+    """What the daemon reads; `registries` are paths as the configuration names them."""
+    folder = config.absolute().parent
+    windows = folder / WINDOWS_FOLDER
+    named = [config, *sorted(windows.glob("*.yaml")), *(folder / name for name in registries)]
+    return [(folder, "x"), (windows, "rx"), *((path, "r") for path in named)]
+
+
+def files(paths: Iterable[tuple[Path, str]], user: str | None) -> list[File]:
+    """Those that are there, each with what it is needed for: what `user` may do with them."""
+    if user is None:
+        return []
+    entry = pwd.getpwnam(user)
+    groups = os.getgrouplist(user, entry.pw_gid)
+    found = []
+    for path, needs in paths:
+        with suppress(OSError):
+            info = path.stat()
+            shift = 6 if info.st_uid == entry.pw_uid else 3 if info.st_gid in groups else 0
+            bits = info.st_mode >> shift
+            can = "".join(right for right, bit in (("r", 4), ("w", 2), ("x", 1)) if bits & bit)
+            can = "rwx" if entry.pw_uid == 0 else can
+            found.append(File(str(path), _name(info.st_uid), needs, can))
+    return found
 
 
 def daemons(run_dir: Path, foreign: str | None, proc: Path = Path("/proc")) -> Daemons:

@@ -133,6 +133,40 @@ def judge_folder(check: str, folder: Folder, user: str | None) -> list[Finding]:
 
 
 @dataclass(frozen=True, slots=True)
+class File:
+    """A file or folder that the daemon uses. `needs` and `can`: of `r`, `w` and `x`, what its user
+    has to and what its user may do with it.
+    """
+
+    path: str
+    owner: str
+    needs: str
+    can: str
+
+
+_DOING = {"r": "read it", "w": "write it", "x": "look into it"}
+
+
+def judge_files(check: str, files: Sequence[File], user: str | None) -> list[Finding]:
+    """Files that the daemon's user lacks: root's commands, or an editor, made them. Of files in its
+    own directory it has to be the owner; others have to be readable by its group.
+    """
+    found = []
+    for file in files:
+        rights = set(file.needs) - set(file.can)
+        lacks = [doing for right, doing in _DOING.items() if right in rights]
+        if user is None or not lacks:
+            continue
+        fact = f"{file.path} belongs to {file.owner}: the daemon, as {user}, cannot "
+        if check == "state":
+            remedy = f"chown {user}: {file.path}; chmod 640 {file.path}"
+        else:
+            remedy = f"chgrp {user} {file.path}; chmod g+{file.needs} {file.path}"
+        found.append(fail(check, fact + " or ".join(lacks), remedy))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
 class Daemons:
     """`version`: what the daemon that answers is; None when none does. `problem` and `remedy`: why
     not, where one may be there. `processes`: ids of daemons in this network namespace. `foreign`:

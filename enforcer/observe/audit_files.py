@@ -21,7 +21,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from enforcer.disk import lock_within, sync_directory
+from enforcer.disk import lock_within, made, sync_directory
 from enforcer.observe.audit_chain import DamagedError, Link, Record, open_line, seal
 from enforcer.observe.views import utc_text
 from enforcer.policy.limits import GUARD_PERIOD, GUARD_WINDOW
@@ -177,12 +177,15 @@ class AuditLog:
 
     def _opened(self, opened: contextlib.ExitStack) -> int:
         path = self.directory / FILE
-        made = not path.exists()
-        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(path, flags, 0o640)
-        opened.callback(os.close, descriptor)
-        if made:
+        flags = os.O_RDWR | os.O_APPEND
+        try:
+            descriptor = os.open(path, flags | os.O_CLOEXEC)
+        except FileNotFoundError:
+            descriptor = made(path, flags)
+            opened.callback(os.close, descriptor)
             sync_directory(self.directory)
+        else:
+            opened.callback(os.close, descriptor)
         return descriptor
 
     def _find_end(self, descriptor: int, data: bytes) -> None:
@@ -218,7 +221,9 @@ class AuditLog:
         """Keeps bytes that are no record in a file of their own; its name, None when it cannot."""
         name = f"audit-torn-{self.newest.seq + 1:09}"
         try:
-            with (self.directory / name).open("wb") as file:
+            path = self.directory / name
+            path.unlink(missing_ok=True)
+            with os.fdopen(made(path), "wb") as file:
                 file.write(lost)
         except OSError:
             return None
@@ -250,7 +255,10 @@ class AuditLog:
         # Not synced, and written after the record: it may lag behind, and never runs ahead.
         with contextlib.suppress(OSError):
             head = {"seq": link.seq, "digest": link.digest}
-            (self.directory / HEAD).write_text(json.dumps(head) + "\n", "ascii")
+            path = self.directory / HEAD
+            if not path.exists():
+                os.close(made(path))
+            path.write_text(json.dumps(head) + "\n", "ascii")
 
     def _rotated(self, descriptor: int, opened: contextlib.ExitStack, at: datetime) -> int:
         """Keeps the full file under the number of its first record, and opens a new one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import select
 import socket
 import threading
@@ -390,6 +391,26 @@ def test_without_a_daemon_it_is_written_and_said(enforcer: Place) -> None:
     assert code == 0
     assert [e["what"] for e in enforcer.record()] == ["declared", "confirmed", "closed"]
     assert [w["state"] for w in enforcer.json("windows")] == ["closed"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize("umask", [0o027, 0o077])
+def test_what_root_declares_without_a_daemon_the_daemons_user_can_take_up(
+    enforcer: Place, umask: int
+) -> None:
+    enforcer.state.mkdir(exist_ok=True)
+    os.chown(enforcer.state, 65534, 65534)
+    before = os.umask(umask)
+    try:
+        code, _, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos",
+                                "--confirm-within", "5m")  # fmt: skip
+    finally:
+        os.umask(before)
+    assert code == 0, err
+    kept = {path.name: path.stat() for path in enforcer.state.iterdir()}
+    assert {"orders.json", "audit.jsonl", "audit.head"} <= kept.keys()
+    assert {(info.st_uid, info.st_mode & 0o777) for info in kept.values()} == {(65534, 0o640)}
+    assert (enforcer.etc / "windows.d" / "ddos.yaml").stat().st_mode & 0o777 == 0o644
 
 
 PROVISIONAL = """

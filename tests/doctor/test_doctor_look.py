@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.doctor import look
+from enforcer.doctor.machine import File
 from enforcer.doctor.rules import Conntrack, LegacyTable, Listener
 
 SAVED = """\
@@ -143,3 +144,31 @@ def test_listeners_to_nf_tables_are_found_with_whose_they_are(tmp_path: Path) ->
         Listener(8, "agent", False),
         Listener(None, "", False),
     ]
+
+
+def test_what_a_user_may_do_with_files(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("")
+    log.chmod(0o640)
+    (root,) = look.files([(log, "rw"), (tmp_path / "gone", "r")], "root")
+    assert (root.path, root.can) == (str(log), "rwx")
+    if os.geteuid() == 0:
+        assert look.files([(log, "rw")], "nobody")[0].can == ""
+        os.chown(log, -1, 65534)
+        assert look.files([(log, "rw")], "nobody")[0].can == "r"
+        os.chown(log, 65534, -1)
+        assert look.files([(log, "rw")], "nobody")[0] == File(str(log), "nobody", "rw", "rw")
+    assert look.files([(log, "rw")], None) == []
+
+
+def test_the_files_that_are_looked_at(tmp_path: Path) -> None:
+    (tmp_path / "audit-000000001.jsonl").write_text("")
+    needs = {path.name: right for path, right in look.state_files(tmp_path)}
+    assert (needs["audit.jsonl"], needs["orders.json"]) == ("rw", "r")
+    assert needs["audit-000000001.jsonl"] == "r"
+    (tmp_path / "windows.d").mkdir()
+    (tmp_path / "windows.d" / "w.yaml").write_text("")
+    paths = {str(path): right for path, right in look.config_files(tmp_path / "e.yaml", ["r.csv"])}
+    assert paths[str(tmp_path / "windows.d")] == "rx"
+    named = ("e.yaml", "r.csv", "windows.d/w.yaml")
+    assert {paths[str(tmp_path / name)] for name in named} == {"r"}

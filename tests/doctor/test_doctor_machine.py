@@ -10,9 +10,11 @@ from enforcer.doctor.findings import Finding, counts, ok, warning
 from enforcer.doctor.machine import (
     ClockFacts,
     Daemons,
+    File,
     Folder,
     judge_clock,
     judge_daemons,
+    judge_files,
     judge_folder,
     judge_registered,
     judge_rights,
@@ -85,6 +87,22 @@ def test_the_state_directory(folder: Folder, level: str, words: str) -> None:
     (found,) = judge_folder("state", folder, "enforcer")
     assert found.level == level
     assert words in found.fact
+
+
+def test_files_that_the_daemons_user_lacks() -> None:
+    files = [
+        File("/s/audit.jsonl", "root", "rw", "r"),
+        File("/s/orders.json", "root", "r", ""),
+        File("/s/last-good", "enforcer", "r", "rw"),
+    ]
+    record, orders = judge_files("state", files, "enforcer")
+    assert record.fact == "/s/audit.jsonl belongs to root: the daemon, as enforcer, cannot write it"
+    assert record.remedy == "chown enforcer: /s/audit.jsonl; chmod 640 /s/audit.jsonl"
+    assert orders.fact.endswith("as enforcer, cannot read it")
+    (window,) = judge_files("config", [File("/e/w.yaml", "root", "r", "")], "enforcer")
+    assert window.level == "fail"
+    assert window.remedy == "chgrp enforcer /e/w.yaml; chmod g+r /e/w.yaml"
+    assert judge_files("state", files, None) == []
 
 
 def test_a_run_directory_comes_with_the_daemon_and_users_may_not_exist() -> None:

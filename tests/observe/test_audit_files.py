@@ -327,3 +327,23 @@ def test_records_of_some_words_are_found_and_no_text_can_pose_as_one(tmp_path: P
     assert len(files(tmp_path)) > 1
     assert [r.what for r in records(tmp_path, ("armed", "ended"))] == ["armed", "ended"]
     assert [r.what for r in records(tmp_path)] == ["armed", "repaired", "ended", "repaired"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_roots_commands_write_is_the_daemons_to_go_on_with(tmp_path: Path) -> None:
+    """A command run by root without a daemon, and by a shell of umask 077."""
+    os.chown(tmp_path, 65534, 65534)
+    before = os.umask(0o077)
+    try:
+        fill(AuditLog(tmp_path, rotate_bytes=2000), 20)
+        with (tmp_path / FILE).open("ab") as file:
+            file.write(b"half a rec")
+        AuditLog(tmp_path).settle(AT)
+    finally:
+        os.umask(before)
+    found = {path.name: path.stat() for path in tmp_path.iterdir()}
+    assert {"audit.jsonl", "audit.head", "audit-000000001.jsonl"} < found.keys()
+    assert any(name.startswith("audit-torn") for name in found)
+    assert {(info.st_uid, info.st_gid, info.st_mode & 0o777) for info in found.values()} == {
+        (65534, 65534, 0o640)
+    }
