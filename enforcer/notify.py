@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# So many times longer than usual may a load take before systemd kills the daemon: files of millions
+# of rows, on a slow disk, are no hang.
+_PATIENCE = 4
 
 
 def notify(*assignments: str) -> None:
@@ -29,3 +35,18 @@ def watchdog_interval_s() -> float | None:
     if not usec.isdigit() or int(usec) == 0 or (pid and pid != str(os.getpid())):
         return None
     return int(usec) / 2_000_000
+
+
+@contextmanager
+def patience() -> Iterator[None]:
+    """Has systemd wait longer for the next WATCHDOG=1, until the end of the context."""
+    interval = watchdog_interval_s()
+    if interval is None:
+        yield
+        return
+    usec = int(interval * 2_000_000)
+    notify(f"WATCHDOG_USEC={usec * _PATIENCE}")
+    try:
+        yield
+    finally:
+        notify("WATCHDOG=1", f"WATCHDOG_USEC={usec}")

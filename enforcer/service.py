@@ -31,7 +31,7 @@ from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
 from enforcer.loading import Loading
 from enforcer.notary import Clerk
-from enforcer.notify import notify, watchdog_interval_s
+from enforcer.notify import notify, patience, watchdog_interval_s
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
@@ -254,7 +254,7 @@ class Service:
         but: object = None,
     ) -> Reloaded:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
-        with self._loading:
+        with self._loading, patience():
             error = load(accepts)
             if error is not None:
                 first = error.problems[0].for_all

@@ -17,7 +17,7 @@ from enforcer.policy.icalevents import CalendarFiles, read_events
 from enforcer.policy.icallines import CalendarError
 from enforcer.policy.model import Calendar, Hijri, Once, Recurring, TimeForm
 from enforcer.policy.places import Document, Path
-from enforcer.policy.recurrence import check_rrule, last_wall, parse_rule, walls
+from enforcer.policy.recurrence import Budget, check_rrule, last_wall, parse_rule, walls
 from enforcer.policy.shape import Checked
 from enforcer.policy.times import Stamp
 from enforcer.policy.words import shown
@@ -96,6 +96,8 @@ def read_form(
         return None
     if main == "calendar":
         return _calendar(document, path, section, zone, calendars, problems)
+    if main == "rrule":
+        return _recurring(document, path, section, zone, calendars.budget, problems)
     return _READ[main](document, path, section, zone, problems)
 
 
@@ -160,6 +162,7 @@ def _recurring(
     path: Path,
     section: WindowSection,
     zone: tzinfo | None,
+    budget: Budget,
     problems: list[Problem],
 ) -> Timed | None:
     before = len(problems)
@@ -186,17 +189,16 @@ def _recurring(
         stamp.wall if "T" in stamp.text else datetime.combine(stamp.wall.date(), time_of_day)
         for stamp in excepted
     )
-    for here, fact in _off_the_rule(rule, section.start, zone or UTC, excepted, left_out):
-        problems.append(document.problem((*path, *here), fact))
+    try:
+        last = last_wall(rule, section.start.wall, zone or UTC, budget)
+        for here, fact in _off_the_rule(rule, section.start, last, excepted, left_out, budget):
+            problems.append(document.problem((*path, *here), fact))
+    except ValueError as error:
+        problems.append(document.problem((*path, "rrule"), str(error)))
     if len(problems) != before:
         return None
     form = Recurring(
-        rule,
-        section.start.wall,
-        section.duration or timedelta(),
-        left_out,
-        section.fold,
-        last_wall(rule, section.start.wall, zone or UTC),
+        rule, section.start.wall, section.duration or timedelta(), left_out, section.fold, last
     )
     return Timed(form, zone or UTC, section.timezone or "UTC")
 
@@ -204,13 +206,14 @@ def _recurring(
 def _off_the_rule(
     rule: str,
     start: Stamp,
-    zone: tzinfo,
+    last: datetime | None,
     excepted: Sequence[Stamp],
     left_out: Sequence[datetime],
+    budget: Budget,
 ) -> Iterator[tuple[Path, str]]:
     """What is given as an occurrence and is none: the start, or an exception."""
     parsed = parse_rule(rule, start.wall)
-    first = next(walls(parsed, start.wall, start.wall), None)
+    first = next(walls(parsed, start.wall, start.wall, budget=budget), None)
     if first is None:
         fact = "happens on no day of the calendar from the start on"
         yield ("rrule",), f"{shown(rule)} {fact}; write a day that there is"
@@ -219,7 +222,6 @@ def _off_the_rule(
         fact = f"{shown(start.text)} is no occurrence of the rrule"
         yield ("start",), f'{fact}; the first one after it is "{first.isoformat()}", write that'
         return
-    last = last_wall(rule, start.wall, zone)
     if last is not None and last < start.wall:
         yield ("rrule",), "UNTIL is before the start; write a later one, or leave it out"
         return
@@ -297,7 +299,7 @@ _READ: dict[
         [Document, Path, WindowSection, tzinfo | None, list[Problem]],
         Timed | None,
     ],
-] = {"start": _once, "rrule": _recurring, "hijri": _hijri}
+] = {"start": _once, "hijri": _hijri}
 
 
 def hours(length: timedelta) -> str:

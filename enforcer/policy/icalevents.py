@@ -21,7 +21,7 @@ from enforcer.policy.icallines import (
 )
 from enforcer.policy.icalzones import RuleZone, read_zone
 from enforcer.policy.model import Event
-from enforcer.policy.recurrence import check_rrule, last_wall, parse_rule, walls
+from enforcer.policy.recurrence import Budget, check_rrule, last_wall, parse_rule, walls
 from enforcer.policy.words import shown
 from enforcer.policy.zones import Zones, find_zone
 
@@ -32,7 +32,8 @@ MOST_EVENTS = 10_000
 
 class CalendarFiles:
     """The calendar files of one configuration: each is read once and parsed once, however many
-    windows name it. `files` holds the bytes of those that were asked for.
+    windows name it. `files` holds the bytes of those that were asked for; `budget` is that of all
+    the configuration's rules.
 
     `read` gives the bytes of a file, or raises ValueError with `fact; remedy`.
     """
@@ -44,6 +45,7 @@ class CalendarFiles:
         self._parsed: dict[str, list[Component]] = {}
         self._found: dict[tuple[str, str], tzinfo] = {}
         self.files: dict[str, bytes] = {}
+        self.budget = Budget()
 
     def components(self, file: str) -> list[Component]:
         """The VCALENDARs of `file`. Raises ValueError, or CalendarError with its line."""
@@ -70,7 +72,7 @@ class CalendarFiles:
             for part in calendar.parts:
                 told = part.one("TZID") if part.name == "VTIMEZONE" else None
                 if told is not None and told.value.strip() == name:
-                    return read_zone(part)
+                    return read_zone(part, self.budget)
         fact = f"{shown(name)} is no zone of the IANA database, and the file has no VTIMEZONE of it"
         raise CalendarError(line.line, f"{fact}; export the file with its time zones")
 
@@ -237,20 +239,22 @@ def _event(reader: _Reader, part: Component, summary: str) -> Event:
         ),
     )
     rule = part.one("RRULE")
-    return event if rule is None else _recurring(event, rule)
+    return event if rule is None else _recurring(event, rule, reader.files.budget)
 
 
-def _recurring(event: Event, line: Property) -> Event:
+def _recurring(event: Event, line: Property, budget: Budget) -> Event:
     try:
         text = check_rrule(line.value.strip())
+        rule = parse_rule(text, event.start)
+        first = next(walls(rule, event.start, event.start, budget=budget), None)
+        last = last_wall(text, event.start, event.zone, budget)
     except ValueError as error:
         raise CalendarError(line.line, str(error)) from None
-    first = next(walls(parse_rule(text, event.start), event.start, event.start), None)
     if first != event.start:
         # RFC 5545, section 3.8.5.3: what such a rule gives "is undefined".
         fact = "DTSTART is no occurrence of its RRULE, and what that means is undefined"
         raise CalendarError(line.line, f"{fact}; begin the event with its first occurrence")
-    return replace(event, rrule=text, last=last_wall(text, event.start, event.zone))
+    return replace(event, rrule=text, last=last)
 
 
 _DURATION = re.compile(

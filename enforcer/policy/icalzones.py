@@ -13,7 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 
 from enforcer.policy.icallines import CalendarError, Component, Property
-from enforcer.policy.recurrence import check_rrule, last_wall, parse_rule, walls
+from enforcer.policy.recurrence import (
+    LAST_WALL,
+    Budget,
+    check_rrule,
+    last_wall,
+    parse_rule,
+    walls,
+)
 from enforcer.policy.words import shown
 
 # Clocks before this do not concern windows, whose years begin with 2000.
@@ -62,14 +69,14 @@ class RuleZone(tzinfo):
         return wall.replace(tzinfo=self, fold=fold)
 
 
-def read_zone(component: Component) -> RuleZone:
+def read_zone(component: Component, budget: Budget) -> RuleZone:
     """Raises CalendarError."""
     name = component.one("TZID")
     observances = [part for part in component.parts if part.name in {"STANDARD", "DAYLIGHT"}]
     if name is None or not observances:
         fact = "a VTIMEZONE needs TZID, and STANDARD or DAYLIGHT"
         raise CalendarError(component.line, f"{fact}; export the file anew")
-    changes = sorted(change for part in observances for change in _changes(part))
+    changes = sorted(change for part in observances for change in _changes(part, budget))
     if len(changes) > MOST_CHANGES:
         fact = f"{shown(name.value)} changes its clocks {len(changes):,} times"
         raise CalendarError(component.line, f"{fact}; use a zone by its IANA name")
@@ -81,7 +88,7 @@ def read_zone(component: Component) -> RuleZone:
     )
 
 
-def _changes(part: Component) -> Iterator[tuple[datetime, timedelta, timedelta]]:
+def _changes(part: Component, budget: Budget) -> Iterator[tuple[datetime, timedelta, timedelta]]:
     """(instant, offset before, offset after) of each time this observance begins."""
     before, after = (_offset(part, key) for key in ("TZOFFSETFROM", "TZOFFSETTO"))
     start_line = _needed(part, "DTSTART")
@@ -91,13 +98,14 @@ def _changes(part: Component) -> Iterator[tuple[datetime, timedelta, timedelta]]
         onsets |= {_wall(line, text) for text in line.value.split(",")}
     for line in part.all("RRULE"):
         try:
-            rule = check_rrule(line.value.strip())
+            text = check_rrule(line.value.strip())
+            # UNTIL is in UTC here, and the onset on the clock before it.
+            last = last_wall(text, start, timezone(before), budget)
+            end = LAST_WALL if last is None else min(last + timedelta(seconds=1), LAST_WALL)
+            rule = parse_rule(text, start)
+            onsets |= set(walls(rule, start, max(start, _FIRST), end, budget))
         except ValueError as error:
             raise CalendarError(line.line, str(error)) from None
-        # UNTIL is in UTC here, and the onset on the clock before it.
-        last = last_wall(rule, start, timezone(before))
-        found = walls(parse_rule(rule, start), start, max(start, _FIRST))
-        onsets |= {wall for wall in found if last is None or wall <= last}
     for onset in onsets:
         yield onset - before, before, after
 

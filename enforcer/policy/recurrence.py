@@ -17,6 +17,9 @@ from itertools import islice
 
 from enforcer.policy.words import pick, shown
 
+# So many days are looked at for all rules of a configuration, some seconds of work: what takes
+# longer would keep the daemon from its windows.
+MOST_DAYS = 1_000_000
 # Policy accepts no year after 2199.
 LAST_WALL = datetime(2200, 1, 1)  # noqa: DTZ001  (a wall clock has no zone)
 DAY = timedelta(days=1)
@@ -77,6 +80,20 @@ class Until:
 
     wall: datetime
     utc: bool
+
+
+class Budget:
+    """How many days may yet be looked at in search of occurrences."""
+
+    def __init__(self, days: int = MOST_DAYS) -> None:
+        self.left = days
+
+    def spend(self, days: int) -> None:
+        """Raises ValueError when nothing is left."""
+        self.left -= days
+        if self.left < 0:
+            fact = f"the rules up to this one take a look at over {MOST_DAYS:,} days"
+            raise ValueError(f"{fact}; write UNTIL in place of COUNT, or take rules out")
 
 
 def check_rrule(text: str) -> str:
@@ -174,10 +191,13 @@ def parse_rule(text: str, start: datetime) -> Rule:
     return replace(rule, month_days=frozenset({start.day}))
 
 
-def last_wall(text: str, start: datetime, zone: tzinfo = UTC) -> datetime | None:
+def last_wall(
+    text: str, start: datetime, zone: tzinfo = UTC, budget: Budget | None = None
+) -> datetime | None:
     """The last wall time that COUNT or UNTIL lets a rule have, in `zone`; None without them.
 
     A later walk then has to count nothing. None as well for COUNT of a rule that never happens.
+    Raises ValueError when counting takes more than the `budget`.
     """
     until = until_of(text)
     if until is not None:
@@ -187,16 +207,52 @@ def last_wall(text: str, start: datetime, zone: tzinfo = UTC) -> datetime | None
     count = _parts(text).get("COUNT")
     if count is None:
         return None
-    every = list(islice(walls(parse_rule(text, start), start, start), int(count)))
-    return every[-1] if every else None
+    rule = parse_rule(text, start)
+    days = _days_to(rule, start.date(), int(count) - 1)
+    if days is None:
+        return _last(islice(walls(rule, start, start, budget=budget), int(count)))
+    if start.toordinal() + days < LAST_WALL.toordinal():
+        return start + days * DAY
+    # Beyond the end of time: the last one before it, within two periods of it.
+    return _last(walls(rule, start, LAST_WALL - (7 * rule.interval + 7) * DAY))
+
+
+def _last(every: Iterator[datetime]) -> datetime | None:
+    found = None
+    for wall in every:
+        found = wall
+    return found
+
+
+def _days_to(rule: Rule, start: date, number: int) -> int | None:
+    """How many days after `start` the occurrence `number` (from 0) is, where that is arithmetic;
+    None where the days have to be looked at.
+    """
+    if rule.months or rule.month_days or rule.year_days or rule.weeks or rule.positions:
+        return None
+    if rule.freq == "DAILY" and not rule.days:
+        return number * rule.interval
+    if rule.freq != "WEEKLY" and not (rule.freq == "DAILY" and rule.interval == 1):
+        return None
+    begins = (start.weekday() - rule.week_start) % 7
+    offsets = sorted({(weekday - rule.week_start) % 7 for _, weekday in rule.days})
+    # In the week of the start only the days from it on.
+    gone = sum(offset < begins for offset in offsets)
+    week, day = divmod(number + gone, len(offsets))
+    return week * 7 * rule.interval + offsets[day] - begins
 
 
 def walls(
-    rule: Rule, start: datetime, after: datetime, before: datetime = LAST_WALL
+    rule: Rule,
+    start: datetime,
+    after: datetime,
+    before: datetime = LAST_WALL,
+    budget: Budget | None = None,
 ) -> Iterator[datetime]:
     """The wall times of `rule` from `start` on with `after` <= t < `before`, in order.
 
-    COUNT and UNTIL are not looked at: `last_wall` tells where they end.
+    COUNT and UNTIL are not looked at: `last_wall` tells where they end. Raises ValueError when more
+    days than the `budget` has are looked at.
     """
     after = max(start, after)
     before = min(before, LAST_WALL)
@@ -208,7 +264,10 @@ def walls(
     for first, length in periods:
         if first > before.date():
             return
-        days = [day for day in _candidates(rule, first, length) if wanted(day)]
+        days = list(_candidates(rule, first, length))
+        if budget is not None:
+            budget.spend(len(days))
+        days = [day for day in days if wanted(day)]
         if rule.positions:
             days = _at_positions(days, rule.positions)
         for day in days:

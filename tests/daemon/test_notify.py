@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from enforcer.notify import notify, watchdog_interval_s
+from enforcer.notify import notify, patience, watchdog_interval_s
 
 
 def test_assignments_reach_the_service_manager(
@@ -48,3 +48,21 @@ def test_the_watchdog_is_fed_twice_as_often_as_asked(
     monkeypatch.setenv("WATCHDOG_USEC", usec)
     monkeypatch.setenv("WATCHDOG_PID", pid)
     assert watchdog_interval_s() == seconds
+
+
+def test_while_a_load_goes_on_the_watchdog_waits_longer_and_then_as_long_as_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
+        with patience():
+            notify("nobody asked for a watchdog")
+        assert manager.recv(4096) == b"nobody asked for a watchdog"
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+        with patience():
+            assert manager.recv(4096) == b"WATCHDOG_USEC=120000000"
+        assert manager.recv(4096) == b"WATCHDOG=1\nWATCHDOG_USEC=30000000"

@@ -237,6 +237,8 @@ def test_systemd_hears_readiness_the_watchdog_and_the_end(gateway: Gateway) -> N
         process.send_signal(signal.SIGHUP)
         reload = manager.until("READY=1")
         assert any("RELOADING=1" in message for message in reload)
+        assert ["WATCHDOG_USEC=1600000"] in reload, "a large load is no hang"
+        assert ["WATCHDOG=1", "WATCHDOG_USEC=400000"] in reload
         assert gateway.run("disarm").returncode == 0
         assert manager.until("STATUS=")[-1] == ["STATUS=no window armed"]
         process.send_signal(signal.SIGTERM)

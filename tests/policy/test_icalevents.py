@@ -15,6 +15,7 @@ from enforcer.errors import PolicyError, Problem
 from enforcer.policy.icalevents import CalendarFiles, read_events
 from enforcer.policy.icallines import CalendarError
 from enforcer.policy.model import Calendar, Event
+from enforcer.policy.recurrence import Budget
 from enforcer.policy.zones import Zones
 from tests.policy.documents_by_hand import ZONES, policy_of, window
 
@@ -298,6 +299,23 @@ def test_two_events_of_one_uid_are_refused() -> None:
     assert problems == [
         'c.ics:11:1: the UID "a" is already that of another event; remove one of the two'
     ]
+
+
+def test_a_file_whose_rules_take_too_long_is_refused_at_the_line_of_the_rule() -> None:
+    plain = "RRULE:FREQ=DAILY;COUNT=99999"
+    slow = "RRULE:FREQ=DAILY;BYMONTH=12;BYMONTHDAY=1;COUNT=99999"
+    times = "DTSTART:20261201T080000Z\nDURATION:PT1H"
+    text = file_of(*(f"UID:{n}\n{times}\n{plain if n < 50 else slow}" for n in range(52)))
+    files = CalendarFiles(lambda name: text.encode(), Zones(ZONES.get))
+    # Enough for one of the slow ones, and for any number of plain ones.
+    files.budget = Budget(70_000)
+    problems: list[Problem] = []
+    events = read_events("c.ics", files.components("c.ics"), None, None, files, problems)
+    assert len(events) == 51
+    (problem,) = problems
+    assert text.splitlines()[problem.line - 1] == slow
+    assert problem.line == 4 + 51 * 6 + 4
+    assert "write UNTIL in place of COUNT, or take rules out" in problem.message
 
 
 def test_a_time_of_no_zone_needs_a_window_with_one() -> None:

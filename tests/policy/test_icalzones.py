@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from enforcer.policy.icallines import CalendarError, read_components
 from enforcer.policy.icalzones import RuleZone, read_zone
+from enforcer.policy.recurrence import Budget
 from enforcer.policy.zones import readings
 
 
 def zone_of(text: str) -> RuleZone:
     (calendar,) = read_components(f"BEGIN:VCALENDAR\n{text}END:VCALENDAR\n".encode())
-    return read_zone(calendar.parts[0])
+    return read_zone(calendar.parts[0], Budget())
 
 
 def observance(kind: str, start: str, before: str, after: str, more: str = "") -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta
 from functools import cache
-from itertools import takewhile
+from itertools import islice, takewhile
 
 import pytest
 from dateutil.rrule import rrulestr
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from enforcer.policy.recurrence import (
     LAST_WALL,
+    Budget,
     Until,
     check_rrule,
     last_wall,
@@ -246,6 +247,42 @@ def test_every_second_week_depends_on_the_day_that_weeks_begin_with(
     rule, start = f"FREQ=WEEKLY;INTERVAL=2;BYDAY=TU,SU;WKST={week_start}", wall(2025, 8, 5, 9)
     found = walls(parse_rule(rule, start), start, start, wall(2025, 9, 1))
     assert [w.day for w in found] == days
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(
+        [
+            "FREQ=DAILY",
+            "FREQ=WEEKLY",
+            "FREQ=DAILY;BYDAY=MO,TU,WE,TH,FR",
+            "FREQ=WEEKLY;BYDAY=SU,TU",
+            "FREQ=WEEKLY;BYDAY=SA,SU,MO;WKST=SU",
+            "FREQ=WEEKLY;BYDAY=FR;WKST=FR",
+        ]
+    ),
+    st.integers(1, 3) | st.just(9999),
+    st.integers(1, 60) | st.integers(8_000, 99_999),
+    st.integers(0, 400),
+)
+def test_the_end_that_is_arithmetic_is_that_of_the_walk(
+    rule: str, interval: int, count: int, days: int
+) -> None:
+    start = wall(2186, 12, 25, 20) - days * timedelta(days=1)
+    text = f"{rule};INTERVAL={interval};COUNT={count}"
+    walked = list(islice(walls(parse_rule(text, start), start, start), count))
+    budget = Budget(0) if "DAILY;BYDAY" not in rule or interval == 1 else Budget()
+    assert last_wall(text, start, budget=budget) == (walked[-1] if walked else None)
+
+
+def test_a_count_of_a_plain_rule_looks_at_no_day_and_another_one_has_a_budget() -> None:
+    start = wall(2028, 2, 29, 2)
+    assert last_wall("FREQ=DAILY;COUNT=99", start, budget=Budget(0)) == wall(2028, 6, 6, 2)
+    assert last_wall("FREQ=DAILY;COUNT=99999", start, budget=Budget(0)) == wall(2199, 12, 31, 2)
+    rule = "FREQ=DAILY;BYMONTH=2;BYMONTHDAY=29;COUNT=3"
+    assert last_wall(rule, start, budget=Budget(2923)) == wall(2036, 2, 29, 2)
+    with pytest.raises(ValueError, match="take a look at over 1,000,000 days; write UNTIL in"):
+        last_wall(rule, start, budget=Budget(2922))
 
 
 def test_count_is_told_once_and_for_all() -> None:
