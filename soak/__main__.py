@@ -1,8 +1,8 @@
 """`python -m soak`: breaks a gateway on purpose and counts every packet that is lost.
 
 In: how often each fault is done. Out: a table, soak/results/DATE.md (long form, or `--write`), exit
-1 when a registered packet was lost by us or something did not go as it must. Needs root, for the
-namespaces that it makes and takes away.
+1 when a packet was lost by us, registered or others' transit, or something did not go as it must.
+Needs root, for the namespaces that it makes and takes away.
 """
 
 from __future__ import annotations

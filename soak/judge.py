@@ -19,7 +19,8 @@ from soak.streams import Kind, Traffic
 
 NEAR_NS = 100_000_000
 NOTHING = "no fault"
-_LOOKED_AFTER_NS = 900_000_000
+# So long after its end a window is looked at; in the last stretch of it nobody may be held back.
+_LOOKED_AFTER_NS, _LAST_NS = 900_000_000, 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,14 +106,22 @@ def _merged(parts: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
 
 def overruns_ms(traffic: Traffic, spans_ns: Sequence[tuple[int, int]]) -> list[float]:
     """For each window (opening, declared end): when the last stranger was held back, after its end
-    (less than 0: before it). Raises ValueError when none was at all: it was not armed.
+    (less than 0: before it). Raises ValueError when none was at all: it was not armed; and when
+    strangers were held back as long as was looked: it did not end.
     """
     found = []
     lost = _merged(s.lost_ns for s in traffic.of("stranger"))
+    control = _merged(s.lost_ns for s in traffic.of("control"))
     for opens_ns, ends_ns in spans_ns:
         if not _any(lost, opens_ns, ends_ns):
             raise ValueError("a window held nobody back; it was not armed")
-        held = lost[(lost >= opens_ns) & (lost < ends_ns + _LOOKED_AFTER_NS)]
+        until_ns = ends_ns + _LOOKED_AFTER_NS
+        if not any(s.between(until_ns - _LAST_NS, until_ns) for s in traffic.of("stranger")):
+            raise ValueError("nobody looked whether a window ended: no stranger was sent after it")
+        held = lost[(lost >= opens_ns) & (lost < until_ns)]
+        last = held[held >= until_ns - _LAST_NS]
+        if any(_whose(at_ns, None, control) == OURS for at_ns in map(int, last)):
+            raise ValueError("a window held strangers back as long as was looked; it did not end")
         found.append(float(held[-1] - ends_ns) / 1e6)
     return found
 

@@ -1,7 +1,7 @@
 """The result as a table for people. Pure.
 
-In: rows of the judge, and figures. Out: Markdown, and whether it is as it must be: no registered
-packet lost by us.
+In: rows of the judge, and figures. Out: Markdown, and whether it is as it must be: no packet lost
+by us, registered or others' transit, and nothing else among the problems.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from soak.judge import FLUSH, MACHINE, OURS, Row, quantile
+from soak.streams import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +31,23 @@ class Result:
 
     @property
     def lost_by_us(self) -> int:
-        return self._lost(OURS)
+        return self._lost("registered", OURS)
 
     @property
     def sound(self) -> bool:
-        return self.lost_by_us == 0 and not self.problems
+        return not self.lost_by_us and not self._lost("other", OURS) and not self.problems
 
-    def _lost(self, whose: str) -> int:
-        return sum(row.lost("registered", whose) for row in self.rows)
+    def _lost(self, kind: Kind, whose: str) -> int:
+        return sum(row.lost(kind, whose) for row in self.rows)
 
     @property
     def verdict(self) -> str:
         sent = sum(row.registered for row in self.rows)
         return (
-            f"{self.lost_by_us:,} of {sent:,} registered packets lost by us ({self._lost(FLUSH):,} "
-            f"inside a foreign flush, {self._lost(MACHINE):,} by the machine)"
+            f"{self.lost_by_us:,} of {sent:,} registered packets lost by us "
+            f"({self._lost('registered', FLUSH):,} inside a foreign flush, "
+            f"{self._lost('registered', MACHINE):,} by the machine), and "
+            f"{self._lost('other', OURS):,} of others' transit"
         )
 
 
@@ -71,7 +74,8 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _losses(rows: Sequence[Row]) -> str:
     head = [
         "fault", "times", "seconds", "registered sent", "lost by us",
-        "in a foreign flush", "by the machine", "others' transit lost", "control lost",
+        "in a foreign flush", "by the machine", "others' transit lost", "of it by us",
+        "control lost",
     ]  # fmt: skip
     whose = (OURS, FLUSH, MACHINE)
     return _table(
@@ -84,6 +88,7 @@ def _losses(rows: Sequence[Row]) -> str:
                 f"{row.registered:,}",
                 *(f"{row.lost('registered', each):,}" for each in whose),
                 f"{sum(row.lost('other', each) for each in whose):,}",
+                f"{row.lost('other', OURS):,}",
                 f"{row.lost('control', MACHINE):,}",
             ]
             for row in rows

@@ -19,11 +19,12 @@ from soak.report import Result, markdown
 from soak.streams import STREAMS, Sent, Stream, Traffic
 
 MS = 1_000_000
-GUARDED, STRANGER, CONTROL = (
+GUARDED, STRANGER, OTHER, CONTROL = (
     next(s for s in STREAMS if s.name == name)
     for name in (
         "guarded, IPv4",
         "stranger to the estate",
+        "others' transit in, IPv4",
         "control in",
     )
 )
@@ -82,6 +83,20 @@ def test_an_overrun_is_counted_from_the_declared_end_to_the_last_one_held_back()
         overruns_ms(held, [(3000 * MS, 4000 * MS)])
 
 
+def test_a_window_that_holds_back_as_long_as_anybody_looks_did_not_end() -> None:
+    window = (1000 * MS, 2000 * MS)
+    endless = {STRANGER: [*range(1000, 5000)]}
+    with pytest.raises(ValueError, match="as long as was looked; it did not end"):
+        overruns_ms(traffic(endless), [window])
+    # Late, but ended: how late is a figure, and no fault.
+    assert overruns_ms(traffic({STRANGER: [*range(1000, 2800)]}), [window]) == [799.0]
+    # The machine's losses are nobody's holding back.
+    by_machine = {STRANGER: [*range(1000, 2000), 2850], CONTROL: [2840]}
+    assert overruns_ms(traffic(by_machine), [window]) == [850.0]
+    with pytest.raises(ValueError, match="nobody looked whether a window ended"):
+        overruns_ms(traffic({STRANGER: [4000]}), [(3900 * MS, 4500 * MS)])
+
+
 def test_quantiles_are_of_the_values_themselves() -> None:
     values = [float(v) for v in range(1, 101)]
     assert [quantile(values, share) for share in (0.5, 0.99, 1.0)] == [50, 99, 100]
@@ -95,4 +110,12 @@ def test_one_lost_by_us_or_one_problem_is_not_sound() -> None:
     lossy = Result({}, judge(traffic({GUARDED: [1500]}), [KILL]))
     assert not lossy.sound
     assert "**1 of 30,000 registered packets lost by us (0 inside" in markdown(lossy)
-    assert "| kill | 1 | 4 | 24,000 | 1 | 0 | 0 | 0 | 0 |" in markdown(lossy)
+    assert "| kill | 1 | 4 | 24,000 | 1 | 0 | 0 | 0 | 0 | 0 |" in markdown(lossy)
+
+
+def test_others_transit_lost_by_us_is_not_sound() -> None:
+    lossy = Result({}, judge(traffic({OTHER: [1500]}), [KILL]))
+    assert not lossy.sound
+    assert "0 by the machine), and 1 of others' transit**" in markdown(lossy)
+    assert "| kill | 1 | 4 | 24,000 | 0 | 0 | 0 | 1 | 1 | 0 |" in markdown(lossy)
+    assert Result({}, judge(traffic({OTHER: [1500], CONTROL: [1500]}), [KILL])).sound
