@@ -86,7 +86,8 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_USAGE
     # As the id will be a file's name: what `policy` would refuse must not become a path first.
     safe = "".join(c for c in window_id if c.isascii() and (c.isalnum() or c in "_-"))
-    name = f"{WINDOWS_FOLDER}/{safe or 'window'}.yaml"
+    # No id is longer, and no name of a file may be as long as an argument.
+    name = f"{WINDOWS_FOLDER}/{safe[:64] or 'window'}.yaml"
     path = args.config.parent / name
     if path.exists():
         print(f"enforcer: {path} exists; choose another --id, or remove it", file=sys.stderr)

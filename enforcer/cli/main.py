@@ -169,7 +169,12 @@ def subverbs(
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; its exit code. Raises SystemExit for `--help` and wrong usage."""
     parser = build_parser()
-    args = parser.parse_args(argv)
+    given = sys.argv[1:] if argv is None else argv
+    for number, argument in enumerate(given, 1):
+        # Bytes that are no text come as surrogates, which no file and no record would take.
+        if not _is_text(argument):
+            parser.error(f"argument {number}: {argument!r} is not UTF-8; write it in UTF-8")
+    args = parser.parse_args(given)
     if args.format not in formats_of(args.verb):
         parser.error(f"argument --format: {args.verb} has no form {args.format}")
     try:
@@ -197,6 +202,14 @@ def main(argv: list[str] | None = None) -> int:
         _silence_stdout()
         return EXIT_FAILED
     return code
+
+
+def _is_text(argument: str) -> bool:
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def usage_error(verb: str, message: str) -> NoReturn:

@@ -48,10 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     now = SystemClock().now()
     ends = args.ends or now
-    try:
-        begins = args.begins or ends - _PERIOD
-    except OverflowError:
-        usage_error("report", "--to is too early")
+    begins = args.begins or ends - _PERIOD
     if begins >= ends:
         usage_error("report", "--from is not before --to")
     directory = state_dir()

@@ -104,12 +104,21 @@ def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
     return lines
 
 
+# Windows lie in these years (`policy`), the record begins after the first, and any span of days
+# that may be asked for fits behind the last into the calendar.
+_FIRST_YEAR, _LAST_YEAR = 1970, 2199
+
+
 def instant(text: str) -> datetime:
     """An ISO 8601 instant given on the command line; without an offset it is UTC."""
     try:
-        return question.instant(text)
+        found = question.instant(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+        fact = f"{text!r} is outside the years that windows may be in"
+        raise argparse.ArgumentTypeError(f"{fact}; write one from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return found
 
 
 def instant_with_zone(text: str) -> datetime:

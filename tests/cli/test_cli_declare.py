@@ -246,6 +246,7 @@ def test_what_is_written_is_what_was_said(enforcer: Place) -> None:
         (("--for", "2h", "--measure", "reserve=wan"), 64, "reserve=wan:40%"),
         (("--for", "2h", *GUARD, "--confirm-within", "soon"), 64, "is not a duration"),
         (("--for", "2h", *GUARD, "--confirm-within", "25h"), 1, "at most 24h"),
+        (("--for", "2h", *GUARD, "--id", "x" * 300), 78, "is not an id"),
     ],
 )
 def test_a_refused_declaration_leaves_no_file(
