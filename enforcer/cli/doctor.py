@@ -64,7 +64,7 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
         config = load_configuration(args.config, now)
     except PolicyError as error:
         told = counted(error.count, "mistake")
-        fact = f"{args.config}: {told}, the first: {error.problems[0]}"
+        fact = f"{args.config}: {told}, the first: {error.problems[0].for_all}"
         findings.append(fail("config", fact, f"see all: enforcer check --config {args.config}"))
     policy = config.policy if config else Policy(Gateway("", ()), ())
     findings += machine.judge_rights(look.effective_capabilities())

@@ -27,8 +27,8 @@ def why_not(armed: Sequence[str], policy: Policy | PolicyError) -> str | None:
     """`armed`: the windows that the running daemon has armed. None: it may be restarted."""
     if isinstance(policy, PolicyError):
         return (
-            f"this version refuses the configuration ({policy.problems[0]}); the daemon that runs "
-            f"goes on with what it has; mend what `enforcer check` names, {_LATER}"
+            f"this version refuses the configuration ({policy.problems[0].for_all}); the daemon "
+            f"that runs goes on with what it has; mend what `enforcer check` names, {_LATER}"
         )
     if armed and policy.gateway.on_stop == "release":
         return (
