@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from enforcer import log
+from enforcer.alone import Alone
 
 SOCKET = "control.sock"
 LIMIT_BYTES = 64 * 1024
@@ -65,6 +66,7 @@ class ControlSocket:
         directory.mkdir(parents=True, exist_ok=True)
         self.path = directory / SOCKET
         self._clients: dict[int, _Client] = {}
+        self._alone: Alone | None = None
         with ExitStack() as opened:
             opened.callback(os.close, _lock(directory))
             with contextlib.suppress(FileNotFoundError):
@@ -82,6 +84,11 @@ class ControlSocket:
             self._spare: int | None = _spare()
             self._opened = opened.pop_all()
 
+    def beside(self, alone: Alone) -> None:
+        """Wakes the loop for who asks there, but once: without a descriptor it stays unread."""
+        self._alone = alone
+        self._poll.register(alone, select.EPOLLIN | select.EPOLLET)
+
     def fileno(self) -> int:
         return self._poll.fileno()
 
@@ -90,6 +97,8 @@ class ControlSocket:
         `handle(request, who)`: who is the peer's user and pid.
         """
         now_s = time.monotonic()
+        if self._alone is not None:
+            self._alone.turn_away()
         for number in [n for n, client in self._clients.items() if client.until_s <= now_s]:
             self._clients.pop(number).socket.close()
         self._listen_again()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from enforcer.errors import KernelError, PolicyError
 
 if TYPE_CHECKING:
+    from enforcer.alone import Alone
     from enforcer.control import ControlSocket
     from enforcer.loading import Loading
     from enforcer.policy.model import Metrics as MetricsAddress
@@ -129,6 +130,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     _require_devices(policy, before.devices)
     keeper = Keeper(state_dir(), config, kept)
     control = opened.enter_context(closing(_control_socket(run_dir())))
+    control.beside(opened.enter_context(closing(_alone())))
     # Nobody else writes to the record now; what ended while no daemon ran is told first.
     chronicle.recorder.scribe.start()
     opened.callback(chronicle.recorder.close)
@@ -205,6 +207,20 @@ def _control_socket(directory: Path) -> ControlSocket:
             error.errno or errno.EIO,
             f"{directory}: no control socket there ({error.strerror}); create the directory and "
             "give it to the daemon's user, or set ENFORCER_RUN_DIR",
+        ) from error
+
+
+def _alone() -> Alone:
+    from enforcer.alone import Alone, NotAloneError
+
+    try:
+        return Alone()
+    except NotAloneError as error:
+        raise KernelError(
+            "start",
+            errno.EEXIST,
+            f"another daemon is at work in this network namespace ({error}), and two would undo "
+            "what the other does; stop that one, or run this one in a namespace of its own",
         ) from error
 
 

@@ -119,6 +119,32 @@ def test_a_second_daemon_is_refused_and_the_first_stays(gateway: Gateway) -> Non
     assert gateway.handles() == before
 
 
+def test_a_second_daemon_elsewhere_is_refused_and_the_first_stays(gateway: Gateway) -> None:
+    first = gateway.start()
+    before = gateway.handles()
+    elsewhere = {}
+    for name in ("RUN", "STATE"):
+        elsewhere[f"ENFORCER_{name}_DIR"] = str(gateway.folder / f"other-{name}")
+    gateway.environment = elsewhere
+    gateway.write(main=MAIN.replace("9435", "9436"))
+    done = gateway.run("run")
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"enforcer: start: another daemon is at work in this network namespace (process "
+        f"{first.pid}, uid {os.getuid()}), and two would undo what the other does; stop that one, "
+        "or run this one in a namespace of its own\n"
+    )
+    gateway.environment = {}
+    assert gateway.status()["armed"] == ["ddos"]
+    assert gateway.handles() == before
+    first.kill()
+    first.wait(PATIENCE_S)
+    gateway.environment = elsewhere
+    gateway.socket = Path(elsewhere["ENFORCER_RUN_DIR"]) / "control.sock"
+    gateway.start()
+    assert gateway.handles() == before, "the kernel lets go of the name, and it goes on at once"
+
+
 def test_spoilt_orders_are_said_and_nothing_new_is_armed(gateway: Gateway) -> None:
     """A window may have been closed early by them: what is not known never restricts more."""
     (gateway.state_dir / "orders.json").write_text("{")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -204,12 +205,14 @@ def test_daemons_and_a_table_that_is_not_ours(sound: Gateway) -> None:
     first = sound.start()
     (running,) = [f for f in examined(sound) if f["check"] == "daemon"]
     assert running["fact"].endswith(" runs")
-    other = sound.folder / "other"
-    other.mkdir()
-    sound.environment["ENFORCER_RUN_DIR"] = str(other)
-    sound.write(main=MAIN.replace("9435", "9436"))
-    second = sound.spawn()
-    eventually(lambda: (other / "control.sock").exists())
+    # As one would be that knows nothing of the name which ours holds.
+    older = sound.folder / "older" / "enforcer"
+    older.parent.mkdir()
+    older.write_text("import time\ntime.sleep(600)\n")
+    inside = ["ip", "netns", "exec", sound.namespace]
+    second = subprocess.Popen([*inside, sys.executable, str(older), "run"])
+    sound.processes.append(second)
+    eventually(lambda: "daemon None" in wrong(sound))
     fact = wrong(sound)["daemon None"]
     assert fact.startswith("2 daemons run in this network namespace (processes ")
     for process in (first, second):

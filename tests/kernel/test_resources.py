@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -39,14 +40,22 @@ def limit_descriptors(pid: int, most: int) -> None:
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (most, hard))
 
 
-def open_descriptors(pid: int) -> int:
-    return max(int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()) + 1
+def lowest_free(pid: int) -> int:
+    """The descriptor that the next file would get: below it there is no room. What threads write
+    files with comes and goes.
+    """
+    free = []
+    for _ in range(20):
+        taken = {int(entry.name) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+        free.append(min(set(range(len(taken) + 1)) - taken))
+        time.sleep(0.02)
+    return min(free)
 
 
 def test_without_a_descriptor_left_windows_open_and_end_and_nothing_spins(gateway: Gateway) -> None:
     gateway.write(windows=gateway.window(6, 18))
     process = gateway.start()
-    limit_descriptors(process.pid, open_descriptors(process.pid))
+    limit_descriptors(process.pid, lowest_free(process.pid))
     with ExitStack() as stack:
         for _ in range(100):
             client = stack.enter_context(socket.socket(socket.AF_UNIX))
