@@ -242,6 +242,11 @@ class NoDaemonError(Exception):
 
     remedy = "run: systemctl start enforcer"
 
+    @property
+    def none_runs(self) -> bool:
+        """Whether there certainly is none: what it was asked is done by nobody, now or later."""
+        return isinstance(self.__cause__, FileNotFoundError | ConnectionRefusedError)
+
 
 class HungDaemonError(NoDaemonError):
     """A daemon holds the socket and says nothing."""

@@ -20,7 +20,7 @@ from enforcer.fleet.compose import LOCAL, ComposeError, compose
 from enforcer.fleet.reports import read_report
 from enforcer.fleet.revision import MOST_NUMBER, ManifestError, parse
 from enforcer.fleet.settings import read_settings
-from enforcer.fleet.store import RefusedError, Signed
+from enforcer.fleet.store import RefusedError, Signed, number_of
 from enforcer.fleet.troubles import EtcdError, refusal
 from enforcer.policy.keys import PublicKey
 from fuzz.targets import CUT, told
@@ -40,7 +40,11 @@ def _said(error: Exception) -> None:
 
 
 def manifest(data: bytes) -> None:
-    """A manifest, and the same bytes as what stands in its place in etcd."""
+    """A manifest, and the same bytes as what stands in its place in etcd, or under a head."""
+    try:
+        assert 0 < number_of(data) <= MOST_NUMBER
+    except RefusedError as error:
+        _said(error)
     try:
         Signed.of(data).revision("national", 7, (KEY,))
     except RefusedError as error:
@@ -88,6 +92,7 @@ _ANSWERS: tuple[Callable[[answers.Answer], object], ...] = (
     lambda answer: list(answers.found_by_each(answer)),
     answers.kept_alive_s,
     lambda answer: answers.number(answer, "ID"),
+    answers.token,
 )
 
 

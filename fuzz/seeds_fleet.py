@@ -43,6 +43,9 @@ GATEWAY = b"version: 1\ngateway: {name: edge-7, uplinks: [wan0]}\nlinks:\n  # ou
 def manifest() -> Iterator[bytes]:
     yield REVISION.text().encode()
     yield Signed(REVISION.text(), "untrusted comment: x\nx\ntrusted comment: x\nx\n").stored()
+    yield b'{"manifest": "\\ud800", "signature": "x"}'
+    yield b"42"
+    yield b"0" * 19 + b"1" + b"9" * 5000
 
 
 def chunks() -> Iterator[bytes]:
@@ -67,6 +70,8 @@ def etcd() -> Iterator[bytes]:
         {"result": {**header, "canceled": True, "compact_revision": "5"}},
         {"error": "etcdserver: permission denied", "message": "x", "code": 7},
         {"message": "etcdserver: invalid auth token", "code": 16},
+        {**header, "token": "simple.42"},
+        {**header, "token": "a\nb"},
     ):
         yield json.dumps(answer).encode()
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from enforcer.cli.fleets import add_file, failed, seconds, settings, store
 from enforcer.cli.main import EXIT_FAILED, usage_error
 from enforcer.cli.terminal import Painter, counted, print_json, table
+from enforcer.policy.words import shown
 
 if TYPE_CHECKING:
     from enforcer.fleet.reports import Report
@@ -58,7 +59,8 @@ def run(args: argparse.Namespace) -> int:
             if args.act == "forget":
                 return _forget(args, there)
             if args.act == "promote":
-                number = _number(args.name) or there.head("canary")[0]
+                named = _number(args.name)
+                number = there.head("canary")[0] if named is None else named
                 promote(there, number, force=args.force)
                 _promoted(args, where, number)
                 return 0
@@ -68,9 +70,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _number(text: str | None) -> int | None:
-    if text is not None and not (text.isascii() and text.isdigit()):
-        usage_error("fleet", f"promote {text}: a revision is a number, like 42")
-    return None if text is None else int(text)
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit() and len(text) <= 12 and int(text) > 0):
+        usage_error("fleet", f"promote {shown(text)}: a revision is a number, like 42")
+    return int(text)
 
 
 def _forget(args: argparse.Namespace, there: Store) -> int:

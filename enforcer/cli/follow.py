@@ -62,7 +62,7 @@ def _check(main: Path) -> None:
 
 def _run(path: Path, follower: Follower) -> None:
     from enforcer import log
-    from enforcer.fleet.follower import Poke
+    from enforcer.fleet.poke import Poke
 
     poke, asked = Poke(), False
 

@@ -177,7 +177,7 @@ class Taker:
         except (HungDaemonError, DeniedError) as error:
             raise _FailedError(f"the daemon cannot be asked to load it ({error})") from error
         except NoDaemonError as error:
-            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+            if not error.none_runs:
                 raise _FailedError(f"the daemon did not say that it loads it ({error})") from error
             self._shrinks(feed, shelf, checked, accept)
             return ("no daemon runs; it is read when one starts",)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,8 @@ from typing import Any
 from enforcer.fleet.troubles import EtcdError
 
 Answer = dict[str, Any]
+# A signed one (JWT) has some hundred characters.
+_TOKEN = re.compile(r"[!-~]{1,8192}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,14 @@ def found_by_each(answer: Answer) -> Iterator[KeyValue]:
     """Of a transaction whose operations are ranges."""
     for response in _messages(answer, "responses"):
         yield from _entries(_message(response, "response_range"))
+
+
+def token(answer: Answer) -> str:
+    """Who we are from now on: one line, which goes into a header of every request."""
+    value = answer.get("token")
+    if isinstance(value, str) and _TOKEN.fullmatch(value):
+        return value
+    raise EtcdError("the answer has no token that could be sent; look at what answers there")
 
 
 def kept_alive_s(answer: Answer) -> int:

@@ -282,7 +282,7 @@ class Client:
         with self._lock:
             if self._token is None:
                 request = {"name": self.settings.user, "password": password}
-                self._token = str(self._ask("auth/authenticate", request).get("token", ""))
+                self._token = answers.token(self._ask("auth/authenticate", request))
 
 
 def _context(ca: str, certificate: str | None, key: str | None) -> ssl.SSLContext:

@@ -9,42 +9,44 @@ or this process is, the daemon goes on with what it has.
 from __future__ import annotations
 
 import hashlib
-import os
-import random
-import select
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from enforcer import __version__, log
 from enforcer.control import DeniedError, NoDaemonError
 from enforcer.errors import PolicyError
 from enforcer.fleet.compose import ComposeError, compose
+from enforcer.fleet.loading import Ask, Check, UnansweredError, load
+from enforcer.fleet.pausing import Pauses
+from enforcer.fleet.poke import Poke
 from enforcer.fleet.reports import Report
 from enforcer.fleet.revision import Revision
 from enforcer.fleet.settings import Settings
 from enforcer.fleet.spool import Held, Spool
 from enforcer.fleet.store import RefusedError, Signed, Store
 from enforcer.fleet.troubles import EtcdError
+from enforcer.fleet.watching import FIRST_WAIT_S, LONGEST_WAIT_S, watch
 
 LEASE_S = 30
 # A watch only makes it quick: what it might have missed is looked for this often.
 LOOK_S = 10.0
 # What a revision was refused for may have gone: a full disk, a clock that was wrong.
 RETRY_S = 60.0
-_SILENCE_S = 25.0
-_FIRST_WAIT_S, _LONGEST_WAIT_S = 0.5, 15.0
-
-Ask = Callable[..., Mapping[str, Any]]
+# A daemon that did not answer is asked again soon, then ever more slowly.
+FIRST_RETRY_S = 1.0
 
 
 def digest_of(signed: Signed) -> str:
-    return hashlib.sha256(signed.manifest.encode()).hexdigest()[:16]
+    return _digest(signed.manifest)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -57,14 +59,18 @@ class Follower:
     spool: Spool
     store: Store
     ask: Ask
-    check: Callable[[Path], None]
+    check: Check
     now: Callable[[], datetime]
     _refused: int | None = None
+    # What the daemon was asked to load, and has not said that it holds.
+    _waits: int | None = None
     _problem: str | None = None
     _loaded: int | None = None
     _lease: int | None = None
     _reported: Report | None = None
-    _refused_at: float = 0.0
+    # When what was refused, or not answered, is tried again (monotonic).
+    _again_at: float = 0.0
+    _pauses: Pauses = field(default_factory=lambda: Pauses(FIRST_RETRY_S, RETRY_S))
 
     # --- taking a revision ----------------------------------------------------------------------
 
@@ -86,15 +92,15 @@ class Follower:
 
     @property
     def holds_what_is_due(self) -> bool:
-        """Whether nothing that etcd named was refused."""
-        return self._refused is None
+        """Whether nothing that etcd named was refused, or left without the daemon's answer."""
+        return self._refused is None and self._waits is None
 
     def take(self, number: int) -> None:
         """Brings the gateway to revision `number`, unless it holds that one or has refused it."""
-        again = time.monotonic() - self._refused_at >= RETRY_S
         if number == self._loaded:
             self._refused = self._problem = None
-        if number == self._loaded or (number == self._refused and not again):
+            return
+        if number in (self._refused, self._waits) and time.monotonic() < self._again_at:
             return
         with self._refusing(number):
             held = self.spool.held()
@@ -133,35 +139,59 @@ class Follower:
     def _refusing(self, number: int) -> Iterator[None]:
         try:
             yield
-        except (RefusedError, ComposeError, PolicyError) as error:
+        except (RefusedError, ComposeError) as error:
             self._refuse(number, str(error))
+        except PolicyError as error:
+            # It goes to the journal and into etcd: no word of a registry's row (promise 6).
+            self._refuse(number, error.for_all)
+        except UnansweredError as error:
+            self._unanswered(number, str(error))
         except OSError as error:
             fact = f"{error.filename or self.spool.directory}: {error.strerror or error}"
             self._refuse(number, f"{fact}; make room, or give the folder to this user")
 
     def _put_in_force(self, revision: Revision, signed: Signed, files: Mapping[str, bytes]) -> None:
-        self._problem = None
-        before, main = self.spool.current(), revision.main
-        composed, old = self._composed(revision, files), self.spool.composed(main)
-        if before != revision.number or old != composed:
-            same = before == revision.number and old is not None
-            if same:
+        number, main = revision.number, revision.main
+        composed, problem = self._composed(revision, files), None
+        made = Held(number, digest_of(signed), _digest(composed))
+        held, before = self.spool.held(), self.spool.current()
+        old = self.spool.composed(main) if before == number else None
+        if old != composed or held != made:
+            if held is not None:
+                # Whatever ends this process from here on: the next one asks the daemon again.
+                self.spool.hold(replace(held, answered=""))
+            if old is None:
+                self.spool.write(number, files, main, composed, signed)
+                self.spool.switch(number)
+            elif old != composed:
                 self.spool.compose(main, composed)
-            else:
-                self.spool.write(revision.number, files, main, composed, signed)
-                self.spool.switch(revision.number)
             try:
-                self._load(self.spool.main / main, revision.accepts_shrink)
-            except (RefusedError, PolicyError):
-                if same and old is not None:
-                    self.spool.compose(main, old)
-                else:
-                    self.spool.switch_back(before)
+                problem = load(
+                    self.ask, self.check, self.spool.main / main, revision.accepts_shrink
+                )
+            except BaseException:
+                self._take_back(number, before, main, old if old != composed else None)
                 raise
-        self.spool.hold(Held(revision.number, digest_of(signed)))
+            self.spool.hold(made)
         self.spool.tidy()
-        self._loaded, self._refused = revision.number, None
-        log.info("revision_taken", revision=revision.number, by=revision.made_by)
+        self._loaded, self._problem = number, problem
+        self._refused = self._waits = None
+        self._pauses.over()
+        log.info("revision_taken", revision=number, by=revision.made_by)
+
+    def _take_back(self, number: int, before: int | None, main: str, old: str | None) -> None:
+        """What the disk had before the daemon was asked, for it to begin with; `old` is the main
+        file where that alone was exchanged.
+        """
+        if old is not None:
+            self.spool.compose(main, old)
+        elif before != number:
+            self.spool.switch_back(before)
+        else:
+            # Put there by a follower that was killed before the daemon had answered it.
+            held = self.spool.held()
+            if held is None or (held.number != number and self.spool.has(held.number)):
+                self.spool.switch_back(held.number if held else None)
 
     def _composed(self, revision: Revision, files: Mapping[str, bytes]) -> str:
         made_of = (
@@ -173,28 +203,20 @@ class Follower:
         except UnicodeDecodeError as error:
             raise RefusedError(f"its file {revision.main} is not UTF-8; publish again") from error
 
-    def _load(self, main: Path, accepts_shrink: str) -> None:
-        """Has the daemon load it, now or when it starts. Raises RefusedError or PolicyError when
-        it does not.
-        """
-        try:
-            accepted = {"accept_shrink": accepts_shrink} if accepts_shrink else {}
-            answer = self.ask("reload", **accepted)
-        except (NoDaemonError, DeniedError) as error:
-            # Nobody else would notice that it is wrong before the daemon has to start with it.
-            self.check(main)
-            self._problem = str(error)
-            return
-        if answer.get("refused"):
-            raise RefusedError(str(answer.get("error")))
-        if answer.get("error") is not None:
-            # It was taken, and something else is wrong: the kernel, say. The daemon tries again.
-            self._problem = str(answer["error"])
-
     def _refuse(self, number: int, why: str) -> None:
         if (self._refused, self._problem) != (number, why):
             log.error("revision_refused", revision=number, error=why)
-        self._refused, self._problem, self._refused_at = number, why, time.monotonic()
+        self._refused, self._waits, self._problem = number, None, why
+        self._again_at = time.monotonic() + RETRY_S
+
+    def _unanswered(self, number: int, why: str) -> None:
+        """Nobody knows what the daemon holds now: not even that it is still the one before."""
+        if (self._waits, self._problem) != (number, why):
+            done = "what it held is on the disk again; it is asked again"
+            log.warning("revision_unanswered", revision=number, error=why, done=done)
+        self._loaded = self._refused = None
+        self._waits, self._problem = number, why
+        self._again_at = time.monotonic() + self._pauses.next_s()
 
     # --- telling --------------------------------------------------------------------------------
 
@@ -216,12 +238,12 @@ class Follower:
             status = self.ask("status")
             armed = tuple(map(str, status.get("armed", ())))
             config = status.get("config", {})
-            if self._refused is None:
+            if self.holds_what_is_due:
                 problem = config.get("error") or status.get("problem")
         except (NoDaemonError, DeniedError) as error:
             problem = problem or str(error)
         s, held = self.settings, self._loaded
-        if held is None and self._refused is not None:
+        if held is None and not self.holds_what_is_due:
             held = self.spool.current()
         at = self.now().isoformat(timespec="seconds")
         return Report(
@@ -241,65 +263,32 @@ class Follower:
 
     def run(self, poke: Poke, settings: Callable[[], Settings | None]) -> None:
         """Until `poke.end()`. `settings()` gives new ones after a SIGHUP, which pokes as well."""
-        watcher = threading.Thread(target=self._watch, args=(poke,), name="watch", daemon=True)
-        watcher.start()
-        wait_s, lost = _FIRST_WAIT_S, False
+        of_ours = (self.store, lambda: self.settings.track, poke)
+        threading.Thread(target=watch, args=of_ours, name="watch", daemon=True).start()
+        pauses, lost = Pauses(FIRST_WAIT_S, LONGEST_WAIT_S), False
+        # A follower before us may have been killed before the daemon had answered it.
+        self.renew()
+        self._again_at = 0.0
         while not poke.ended:
             if (new := settings()) is not None:
-                self.settings, self._loaded, self._refused = new, None, None
+                self.settings, self._loaded, self._refused, self._waits = new, None, None, None
                 self.renew()
             try:
                 self.turn()
                 if lost:
                     log.info("etcd_back")
-                wait_s, lost, pause_s = _FIRST_WAIT_S, False, LOOK_S
+                pauses.over()
+                lost, pause_s = False, self._rest_s()
             except EtcdError as error:
                 if not lost:
                     log.warning("etcd_lost", error=str(error), done="what is in force stays")
-                # Hundreds of gateways must not come back at one instant.
-                lost, pause_s = True, wait_s * random.uniform(0.5, 1.0)
-                wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+                lost, pause_s = True, pauses.next_s()
             poke.wait(pause_s)
 
-    def _watch(self, poke: Poke) -> None:
-        """Pokes when the head of our track may have moved."""
-        while not poke.ended:
-            track = self.settings.track
-            try:
-                _, revision = self.store.head(track)
-                poke.now()
-                prefix = self.store.key("head", track)
-                for _ in self.store.client.watch(prefix, revision, _SILENCE_S):
-                    poke.now()
-            except (EtcdError, RefusedError):
-                time.sleep(random.uniform(1.0, 3.0))
-
-
-class Poke:
-    """Something to wait for: time, a poke from the watch or a handler of signals, or the end.
-
-    A descriptor and no lock: a handler that runs while its own thread holds a lock would wait for
-    itself.
-    """
-
-    def __init__(self) -> None:
-        self.ended = False
-        self._poked = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-
-    def now(self) -> None:
-        os.eventfd_write(self._poked, 1)
-
-    def end(self) -> None:
-        self.ended = True
-        self.now()
-
-    def wait(self, seconds: float) -> bool:
-        """Whether somebody poked."""
-        select.select([self._poked], [], [], seconds)
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._poked)
-            return True
-        return False
+    def _rest_s(self) -> float:
+        if self._waits is None:
+            return LOOK_S
+        return min(LOOK_S, max(0.1, self._again_at - time.monotonic()))
 
 
 def _timeless(report: Report) -> tuple[Any, ...]:

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from enforcer.disk import sync_directory, write_synced
@@ -27,10 +27,14 @@ _CURRENT, _REVISIONS, _HELD, _SHARED = "current", "revisions", "held.json", ".sh
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """`number` is the highest that was ever taken, and `chunk` names what it was (`digest`)."""
+    """`number` is the highest that was ever taken, and `digest` names what it was. `answered` is
+    the digest of the main file that the daemon said it had taken, or, where none ran, that it
+    begins with; empty while nobody knows what it holds.
+    """
 
     number: int
     digest: str
+    answered: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,18 +56,22 @@ class Spool:
     def held(self) -> Held | None:
         try:
             value = json.loads((self.directory / _HELD).read_bytes())
-            return Held(int(value["number"]), str(value["digest"]))
+            answered = str(value.get("answered", ""))
+            return Held(int(value["number"]), str(value["digest"]), answered)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RefusedError(
                 f"{self.directory / _HELD} cannot be read ({error}), so an old revision could pass "
                 "for a new one; mend it, or remove it when you are sure of etcd"
             ) from error
 
     def hold(self, held: Held) -> None:
-        text = json.dumps({"number": held.number, "digest": held.digest})
+        text = json.dumps(asdict(held))
         write_synced(self.directory / _HELD, [text.encode() + b"\n"], 0o640)
+
+    def has(self, number: int) -> bool:
+        return self._folder(number).is_dir()
 
     def files(self, number: int) -> dict[str, bytes]:
         """A revision's files as they were published; none when it is not on the disk."""

@@ -54,11 +54,11 @@ class Signed:
         try:
             value = json.loads(data)
             manifest, signature = value["manifest"], value["signature"]
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            # JSON may hold half a character (a lone surrogate), which no bytes are signed for.
+            manifest.encode(), signature.encode()
+            return cls(manifest, signature)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise RefusedError("is no revision; publish it again") from error
-        if not isinstance(manifest, str) or not isinstance(signature, str):
-            raise RefusedError("is no revision; publish it again")
-        return cls(manifest, signature)
 
     def revision(self, fleet: str, number: int, keys: tuple[PublicKey, ...]) -> Revision:
         """What was signed. Raises RefusedError unless one of `keys` signed this number of this
@@ -115,13 +115,13 @@ class Store:
     def numbers(self) -> list[int]:
         """The numbers of all revisions that are there, newest first."""
         found = self.client.under(self.key("revisions", ""), keys_only=True)
-        names = [entry.key.rsplit("/", 1)[1] for entry in found.entries]
+        names = [_last(entry.key) for entry in found.entries]
         return sorted((int(name) for name in names if _PLACE.fullmatch(name)), reverse=True)
 
     def head(self, track: str) -> tuple[int, int]:
         """Which number gateways of the track have to hold (0: none yet), and etcd's revision."""
         revision, entry = self.client.get(self.key("head", track))
-        return (_number(entry.value) if entry is not None else 0), revision
+        return (number_of(entry.value) if entry is not None else 0), revision
 
     def set_head(self, track: str, number: int) -> None:
         self.client.commit([Put(self.key("head", track), str(number).encode())])
@@ -258,9 +258,9 @@ class Store:
         """Gateway → what it says; None where it has gone silent, or cannot be understood."""
         found: dict[str, Report | None] = {}
         for entry in self.client.under(self.key("roster", ""), keys_only=True).entries:
-            found[entry.key.rsplit("/", 1)[1]] = None
+            found[_last(entry.key)] = None
         for entry in self.client.under(self.key("gateways", "")).entries:
-            found[entry.key.rsplit("/", 1)[1]] = read_report(entry.value)
+            found[_last(entry.key)] = read_report(entry.value)
         return {name: found[name] for name in sorted(found) if GATEWAY.fullmatch(name)}
 
     def forget(self, gateway: str) -> None:
@@ -271,8 +271,13 @@ def _digits(number: int) -> str:
     return f"{number:012}"
 
 
-def _number(text: bytes) -> int:
-    if text.isdigit() and 0 < int(text[:20]) <= MOST_NUMBER:
+def _last(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def number_of(text: bytes) -> int:
+    """A revision's number as it stands under a head. Raises RefusedError."""
+    if text.isdigit() and len(text) <= len(str(MOST_NUMBER)) and int(text) > 0:
         return int(text)
     raise RefusedError(
         f"etcd holds {text[:40]!r} where a revision's number belongs; look who writes there, and "

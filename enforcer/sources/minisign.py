@@ -72,6 +72,9 @@ def _parts(signature: str) -> tuple[bytes, bytes, bytes, str, bytes]:
     lines = signature[:MOST_CHARACTERS].splitlines()
     if len(lines) < 4 or not lines[2].startswith(_TRUSTED) or len(signature) > MOST_CHARACTERS:
         raise _no_signature()
+    if any("\ud800" <= character <= "\udfff" for character in lines[2]):
+        # Half a character: JSON can hold it, no file that was signed does.
+        raise _no_signature()
     raw, whole = decoded(lines[1]), decoded(lines[3])
     if len(raw) != _SIGNATURE_BYTES or raw[:2] not in (b"Ed", b"ED") or len(whole) != _GLOBAL_BYTES:
         raise _no_signature()

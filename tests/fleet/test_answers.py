@@ -35,6 +35,15 @@ def test_a_watch_says_what_changed_and_when_it_is_over() -> None:
     assert answers.changed(gone) == Changed(over=True)
 
 
+@pytest.mark.parametrize(
+    "value", [None, "", 7, "a\nb", "a\r\nX: y", "a b", "\u00e9", "\ud800", "x" * 9000, ["x"]]
+)
+def test_a_token_that_no_header_takes_is_none(value: object) -> None:
+    assert answers.token({"token": "simple.42"}) == "simple.42"
+    with pytest.raises(EtcdError, match="no token that could be sent; look at what answers"):
+        answers.token({"token": value})
+
+
 def test_a_lease_lives_or_has_lapsed() -> None:
     assert answers.kept_alive_s({"result": {"TTL": "30"}}) == 30
     assert answers.kept_alive_s({"result": {}}) == 0

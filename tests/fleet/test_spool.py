@@ -42,6 +42,19 @@ def test_a_revision_is_read_once_it_was_switched_to(tmp_path: Path) -> None:
     assert spool.current() is None
 
 
+def test_what_the_daemon_answered_for_is_kept(tmp_path: Path) -> None:
+    spool = Spool(tmp_path)
+    for held in (Held(2, "a"), Held(2, "a", "b")):
+        spool.hold(held)
+        assert spool.held() == held
+    # As an older one wrote it: nobody knows.
+    (tmp_path / "held.json").write_text('{"number": 2, "digest": "a"}')
+    assert spool.held() == Held(2, "a", "")
+    (tmp_path / "held.json").write_text("[]")
+    with pytest.raises(RefusedError, match="could pass for a new one"):
+        spool.held()
+
+
 def test_the_files_are_as_published_not_as_composed(tmp_path: Path) -> None:
     spool = Spool(tmp_path)
     put(spool, 1, "one")

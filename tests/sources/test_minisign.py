@@ -109,6 +109,13 @@ def test_no_change_of_a_signature_is_taken(line: int, at: int, put: str) -> None
         assert harmless or put.strip() == "" or old[at + 1 :].strip("=") == ""
 
 
+def test_half_a_character_is_no_comment(signed: Signed) -> None:
+    first, second, _, last = signed.signature.splitlines()
+    text = "\n".join([first, second, "trusted comment: \ud800", last])
+    with pytest.raises(SignatureError, match="minisign -Sm"):
+        verify((signed.key,), DATA, text)
+
+
 @pytest.mark.parametrize("comment", ["", "serial:", "serial:1 serial:2", "xserial:3", "serial:١"])
 def test_without_one_serial_there_is_none(comment: str) -> None:
     with pytest.raises(SignatureError, match="without a serial"):
