@@ -58,4 +58,5 @@ def look_of(feed: Feed, state: State) -> FeedLook:
         url=accepted.url if accepted else None,
         problem=state.problem,
         counts=tuple(state.counts.items()),
+        named=accepted is not None and accepted.named,
     )

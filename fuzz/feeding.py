@@ -16,6 +16,7 @@ from enforcer.feeds.state import Accepted, SpoiltError, parsed, sendable, writte
 from enforcer.feeds.transfer import TransferError, known_of, length_of, redirected, waits
 from enforcer.feeds.unpacking import UnpackError, unpacking
 from enforcer.policy.feed import Feed
+from enforcer.sources.minisign import SignatureError, feed_of
 from fuzz.targets import CATEGORIES, CUT
 
 MOST_BYTES = 1 << 16
@@ -45,6 +46,11 @@ def feed(data: bytes) -> None:
             assert to.startswith("https:")
         except TransferError as error:
             _told(error)
+    comment = head.decode("latin-1")
+    try:
+        assert feed_of(comment) != ""
+    except SignatureError as error:
+        _told(error)
     _body(headers.get("Content-Encoding") or "", body)
 
 

@@ -144,6 +144,7 @@ def feed() -> Iterator[bytes]:
     yield written(State()) + CUT + b"Content-Encoding: gzip" + CUT + gzipped + gzipped
     yield CUT + b"Location: /new.csv?x=1" + CUT + gzipped
     yield CUT + b"Location: https://b.example:444/r" + CUT + b"198.51.100.0/24\n"
+    yield CUT + b"x: feed:missions serial:7\ny: feed:" + CUT + rows
     far = b"Location: https://" + b"a" * 3000 + b"/"
     yield CUT + b"Content-Length: " + b"0" * 4999 + b"5\n" + far + CUT + b"\x1b[2J"
 

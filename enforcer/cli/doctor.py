@@ -48,7 +48,7 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
     from enforcer.cli.places import run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.doctor import look, machine
-    from enforcer.doctor.feeds import judge_feeds
+    from enforcer.doctor.feeds import judge_feeds, judge_keys
     from enforcer.doctor.findings import fail
     from enforcer.errors import KernelError, PolicyError
     from enforcer.feedlooks import FeedLooks
@@ -71,7 +71,7 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
     if config is not None:
         findings += _judge_config(args, config)
         looks = FeedLooks(args.config.absolute().parent).now(policy.registry.feeds)
-        findings += judge_feeds(looks, now)
+        findings += judge_feeds(looks, now) + judge_keys(policy.registry.feeds, looks)
     foreign = None
     try:
         found, foreign = _ask_kernel(policy)

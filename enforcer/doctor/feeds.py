@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from enforcer.doctor.findings import Finding, ok, warning
 from enforcer.observe.snapshot import FeedLook
+from enforcer.policy.feed import Feed
 
 # As many of its intervals a feed may miss; the alert EnforcerFeedLate says the same.
 MOST_MISSED = 4
@@ -15,6 +17,23 @@ MOST_MISSED = 4
 def judge_feeds(looks: Iterable[FeedLook], now: datetime) -> list[Finding]:
     """What is in force stays, whatever a feed does: none of it is a failure."""
     return [_judge(look, now) for look in looks]
+
+
+def judge_keys(feeds: Sequence[Feed], looks: Iterable[FeedLook]) -> list[Finding]:
+    """Feeds that one key signs, and whose signatures do not say of which feed they are."""
+    signers = Counter(key for feed in feeds for key in set(feed.public_keys))
+    shared = {feed.name for feed in feeds if any(signers[key] > 1 for key in feed.public_keys)}
+    return [
+        warning(
+            "feed",
+            "another feed is signed with the same key, and its signature does not say which it "
+            "is: whoever serves them could exchange them",
+            f"have it signed with a trusted comment like feed:{look.name} serial:…",
+            look.name,
+        )
+        for look in looks
+        if look.name in shared and look.accepted_at is not None and not look.named
+    ]
 
 
 def _judge(look: FeedLook, now: datetime) -> Finding:

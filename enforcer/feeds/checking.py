@@ -16,9 +16,10 @@ from enforcer.feeds.state import Accepted
 from enforcer.feeds.unpacking import UnpackError, opened
 from enforcer.policy.feed import Feed
 from enforcer.policy.registry import Registry
+from enforcer.policy.words import shown
 from enforcer.registries.reading import Asked, read_registry
 from enforcer.registries.writing import pieces
-from enforcer.sources.minisign import SignatureError, serial_of, verify
+from enforcer.sources.minisign import SignatureError, feed_of, serial_of, verify
 
 # So much of an error of many lines; the log is no place for a registry.
 _MOST_TOLD = 3
@@ -37,7 +38,7 @@ class RefusedError(Exception):
 @dataclass(frozen=True, slots=True)
 class Checked:
     """`kept` is the file for the daemon, None when it has this very body; `body` the digest of what
-    came, `serial` that of its signature.
+    came, `serial` that of its signature; `named`: the signature says that it is of this feed.
     """
 
     kept: bytes | None
@@ -45,6 +46,7 @@ class Checked:
     rows: int
     serial: int | None
     registry: Registry | None = None
+    named: bool = False
 
 
 def terms_of(feed: Feed, categories: Sequence[str]) -> str:
@@ -67,25 +69,50 @@ def check(
     Raises RefusedError.
     """
     digest = digest_of(body)
-    serial = _serial(feed, body, signature, before, digest)
+    comment = _comment(feed, body, signature)
+    serial, named = None, False
+    if comment is not None:
+        named = _is_named(feed, comment)
+        serial = _serial(comment, before, digest)
     if held and before is not None and before.body == digest:
-        return Checked(None, digest, before.rows, serial)
+        return Checked(None, digest, before.rows, serial, named=named)
     try:
         registry, kept = _read(feed, opened(body, feed.max_bytes), categories)
     except UnpackError as error:
         raise RefusedError(str(error)) from error
     except PolicyError as error:
         raise RefusedError(_told(error), details=str(error)) from error
-    return Checked(kept, digest, len(registry), serial, registry)
+    return Checked(kept, digest, len(registry), serial, registry, named)
 
 
-def _serial(
-    feed: Feed, body: bytes, signature: bytes | None, before: Accepted | None, digest: str
-) -> int | None:
+def _comment(feed: Feed, body: bytes, signature: bytes | None) -> str | None:
     if signature is None:
         return None
     try:
-        serial = serial_of(verify(feed.public_keys, body, signature.decode("utf-8", "replace")))
+        return verify(feed.public_keys, body, signature.decode("utf-8", "replace"))
+    except SignatureError as error:
+        raise RefusedError(str(error), again=True) from error
+
+
+def _is_named(feed: Feed, comment: str) -> bool:
+    """Whether it says that it is of this feed: a key may sign several, and whoever serves them
+    could exchange them.
+    """
+    try:
+        name = feed_of(comment)
+    except SignatureError as error:
+        raise RefusedError(str(error)) from error
+    if name not in (None, feed.name):
+        raise RefusedError(
+            f"is signed for the feed {shown(name)}, and this one is {feed.name}: somebody has "
+            "exchanged them, or it has another name here; ask who publishes it, or correct the name"
+        )
+    return name is not None
+
+
+def _serial(comment: str, before: Accepted | None, digest: str) -> int:
+    try:
+        serial = serial_of(comment)
     except SignatureError as error:
         raise RefusedError(str(error), again=True) from error
     newest = before.serial if before is not None else None

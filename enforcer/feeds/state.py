@@ -34,7 +34,7 @@ class SpoiltError(ValueError):
 class Accepted:
     """`digest` is that of the file that the daemon reads, `body` of what came from `url`, both
     BLAKE2b. `terms` names what the configuration demanded then: other demands, and it is fetched
-    anew. `serial` is None for a feed that nobody signs.
+    anew. `serial` is None for a feed that nobody signs. `named`: its signature names this feed.
     """
 
     digest: str
@@ -46,6 +46,7 @@ class Accepted:
     serial: int | None = None
     etag: str | None = None
     last_modified: str | None = None
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +140,7 @@ def _accepted(value: Any) -> Accepted:
         None if serial is None else _number(serial),
         _header(value["etag"]),
         _header(value["last_modified"]),
+        value.get("named") is True,
     )
 
 

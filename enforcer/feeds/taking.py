@@ -17,7 +17,7 @@ from enforcer.control import DeniedError, HungDaemonError, NoDaemonError
 from enforcer.errors import PolicyError
 from enforcer.feeds.checking import Checked, RefusedError, terms_of
 from enforcer.feeds.clock import clock_told
-from enforcer.feeds.credentials import CredentialError, read_credentials
+from enforcer.feeds.credentials import read_credentials
 from enforcer.feeds.fetching import Fetch, Found, NothingError, Pause
 from enforcer.feeds.settings import Settings
 from enforcer.feeds.shelf import BusyError, Shelf, digest_of
@@ -26,6 +26,7 @@ from enforcer.feeds.transfer import Line
 from enforcer.policy.feed import Feed
 from enforcer.policy.registry import parse_registry
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
+from enforcer.sources.guarded import CredentialError
 
 # A million rows take the daemon some seconds, and it may be at something else.
 DAEMON_S = 120.0
@@ -140,7 +141,7 @@ class Taker:
         notes += self._in_force(feed, shelf, checked, accept_shrink)
         made = Accepted(
             digest_of(checked.kept), checked.body, found.url, terms, checked.rows, self.now(),
-            checked.serial, found.known.etag, found.known.last_modified,
+            checked.serial, found.known.etag, found.known.last_modified, checked.named,
         )  # fmt: skip
         return made, "accepted", notes
 
@@ -243,4 +244,5 @@ def _renewed(before: Accepted, found: Found, checked: Checked) -> Accepted:
         serial=checked.serial,
         etag=found.known.etag,
         last_modified=found.known.last_modified,
+        named=checked.named,
     )

@@ -22,6 +22,7 @@ from enforcer.feeds.state import sendable
 from enforcer.feeds.unpacking import UnpackError, too_large, unpacking
 from enforcer.policy.words import plain
 from enforcer.sources.causes import cause_of, system_said, timed_out
+from enforcer.sources.guarded import tls_context
 
 # Between two pieces of an answer.
 SILENCE_S = 20.0
@@ -185,13 +186,6 @@ class _Secure(HTTPSConnection):
 
     def _new_conn(self) -> Any:
         return self._deadline.connect(self._dns_host, self.port or 443)
-
-
-def tls_context(ca: str | None = None) -> ssl.SSLContext:
-    """Trusts the authorities of `ca`, or those of the system. Raises OSError or ssl.SSLError."""
-    context = ssl.create_default_context(cafile=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 def redirected(url: str, location: str | None, *, secret: bool) -> str:

@@ -23,6 +23,7 @@ from enforcer.fleet import answers
 from enforcer.fleet.answers import Answer, Found, KeyValue
 from enforcer.fleet.settings import Etcd
 from enforcer.fleet.troubles import EtcdError, Refusal, TooLargeError, refusal, unreachable
+from enforcer.sources.guarded import CredentialError, client_context, secret
 
 CONNECT_S, ANSWER_S = 3.0, 10.0
 # etcd itself refuses to take values above 1.5 MB; a transaction of reads may bring many.
@@ -273,12 +274,10 @@ class Client:
 
     def _log_in(self) -> None:
         assert self.settings.password_file is not None
-        path = Path(self.settings.password_file)
         try:
-            password = path.read_text().strip("\r\n")
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "not text"
-            raise EtcdError(f"{path}: {why}; put the password of etcd's user there") from error
+            password = secret(Path(self.settings.password_file))
+        except CredentialError as error:
+            raise EtcdError(str(error)) from error
         with self._lock:
             if self._token is None:
                 request = {"name": self.settings.user, "password": password}
@@ -286,18 +285,11 @@ class Client:
 
 
 def _context(ca: str, certificate: str | None, key: str | None) -> ssl.SSLContext:
+    paths = (None if name is None else Path(name) for name in (ca, certificate, key))
     try:
-        context = ssl.create_default_context(cafile=ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if certificate is not None:
-            context.load_cert_chain(certificate, key)
-    except (OSError, ssl.SSLError) as error:
-        named = certificate if certificate is not None and Path(ca).is_file() else ca
-        raise EtcdError(
-            f"{named}: cannot be used for TLS ({error.strerror or error}); give PEM files that "
-            "belong together"
-        ) from error
-    return context
+        return client_context(*paths)
+    except CredentialError as error:
+        raise EtcdError(str(error)) from error
 
 
 def _refused(response: urllib3.BaseHTTPResponse, endpoint: str) -> Refusal:

@@ -8,6 +8,7 @@ file that the daemon reads lies elsewhere.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -154,6 +155,17 @@ def etcd_of(section: EtcdSection) -> Etcd:
     )
 
 
+def _in_the_clear(endpoint: str) -> bool:
+    """Whether what is said there can be heard outside of this machine."""
+    parts = urlsplit(endpoint)
+    if parts.scheme != "http" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True
+
+
 def _paths(document: Document, section: GatewayFile) -> list[Problem]:
     """What would be looked for elsewhere, and what only goes together."""
     found: list[Problem] = []
@@ -176,6 +188,16 @@ def _paths(document: Document, section: GatewayFile) -> list[Problem]:
         found.append(document.problem(at, "user and password_file go together; write both"))
     if etcd.tls and (etcd.tls.certificate is None) != (etcd.tls.key is None):
         found.append(document.problem((*at, "tls"), "certificate and key go together; write both"))
+    if etcd.user is not None:
+        found += [
+            document.problem(
+                (*at, "endpoints", index),
+                "would hear the password in the clear, and so would anybody on the way; use https "
+                "and the section tls",
+            )
+            for index, endpoint in enumerate(etcd.endpoints)
+            if _in_the_clear(endpoint)
+        ]
     if etcd.tls is None and any(e.startswith("https:") for e in etcd.endpoints):
         found.append(document.problem(at, "https needs the section tls, with ca; add it"))
     return found

@@ -58,7 +58,7 @@ class Kept:
 class FeedLook:
     """What is known of a feed: `checked_at` is when it was last made sure that what is in force is
     the newest, None when never; `problem` what was wrong with the last attempt. `counts` are of
-    attempts by result.
+    attempts by result. `named`: the signature of what is in force names this very feed.
     """
 
     name: str
@@ -72,6 +72,7 @@ class FeedLook:
     url: str | None = None
     problem: str | None = None
     counts: tuple[tuple[str, int], ...] = ()
+    named: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,8 @@ In: a public key, the signed bytes, and the text of their `.minisig`. Out: the t
 SignatureError. Both forms are read: `Ed` signs the bytes, `ED` (what minisign writes today) their
 BLAKE2b-512. Format: https://jedisct1.github.io/minisign/, "Signature format".
 
-The serial stands in the trusted comment as a word `serial:N`, which the signature covers.
+In the trusted comment, which the signature covers, stand the serial as a word `serial:N` and, where
+one key signs several things, which of them it is as `feed:NAME`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from enforcer.policy.keys import PublicKey, decoded
 MOST_CHARACTERS = 8192
 _TRUSTED = "trusted comment: "
 _SERIAL = re.compile(r"(?<!\S)serial:(\d{1,18})(?!\S)", re.ASCII)
+_FEED = re.compile(r"(?<!\S)feed:(\S*)")
 _SIGNATURE_BYTES, _GLOBAL_BYTES = 74, 64
 
 
@@ -65,6 +67,18 @@ def serial_of(comment: str) -> int:
             "comment like serial:2026112501, higher each time"
         )
     return int(found[0])
+
+
+def feed_of(comment: str) -> str | None:
+    """The feed that a trusted comment names, None when it names none. Raises SignatureError when
+    it names two, or has the word without a name.
+    """
+    found = set(_FEED.findall(comment))
+    if len(found) > 1 or "" in found:
+        raise SignatureError(
+            "is signed for no one feed; sign it with a trusted comment like feed:missions serial:7"
+        )
+    return found.pop() if found else None
 
 
 def _parts(signature: str) -> tuple[bytes, bytes, bytes, str, bytes]:

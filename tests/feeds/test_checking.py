@@ -128,6 +128,29 @@ def test_a_strangers_signature_is_none(signer: Signer) -> None:
 # --- what is held already -------------------------------------------------------------------------
 
 
+def test_a_signature_says_of_which_feed_it_is(signer: Signer) -> None:
+    """One key signs two feeds, and somebody serves the one in the other's place."""
+    assert signed(signer, BODY, "serial:7 feed:registrar").named
+    assert not signed(signer, BODY, "serial:7 file:feed.csv xfeed:other").named
+    for held in (False, True):
+        with pytest.raises(RefusedError, match='signed for the feed "missions", and this one is'):
+            check(
+                replace(FEED, public_keys=(signer.public,)),
+                BODY,
+                signer.sign(BODY, "feed:missions serial:2026112501"),
+                CATEGORIES,
+                before(BODY, 5),
+                held=held,
+            )
+    for comment in ("feed: serial:7", "feed:registrar feed:missions serial:7"):
+        with pytest.raises(RefusedError, match="is signed for no one feed; sign it with"):
+            signed(signer, BODY, comment)
+    with pytest.raises(RefusedError, match="signed for the feed") as caught:
+        signed(signer, BODY, f"feed:{chr(27)}[2J{'x' * 3000} serial:7")
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 400
+
+
 def test_what_the_daemon_has_is_not_read_again() -> None:
     got = checked(BODY, was=before(BODY, None), held=True)
     assert (got.kept, got.rows) == (None, 3)

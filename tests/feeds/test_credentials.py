@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization as s
 
-from enforcer.feeds.credentials import CredentialError, Credentials, read_credentials
+from enforcer.feeds.credentials import Credentials, read_credentials
 from enforcer.feeds.transfer import Line, TransferError
 from enforcer.policy.feed import Feed, FeedAuth, FeedTls
+from enforcer.sources.guarded import CredentialError
 from tests.feeds.feed_world import Authority, Registrar, registrar
 
 TOKEN = FeedAuth(token_file="token")

@@ -44,6 +44,14 @@ def test_what_is_written_can_be_read_whatever_a_server_said(said: str) -> None:
     assert len(problem) <= MOST_PROBLEM
 
 
+def test_a_state_without_the_word_of_its_feed_is_of_before_there_was_one() -> None:
+    state = replace(STATE, accepted=replace(ONE, named=True))
+    assert parsed(written(state)) == state
+    value = json.loads(written(state))
+    del value["accepted"]["named"]
+    assert parsed(json.dumps(value).encode()) == STATE
+
+
 def test_what_an_older_one_wrote_is_shown_without_escapes() -> None:
     assert parsed(written(replace(STATE, problem="a\x1b[2J\nb"))).problem == "a [2J b"
 

@@ -160,6 +160,24 @@ def test_a_serial_never_goes_back(world: World, signer: Signer) -> None:
     assert "so an old body could pass for a new one" in str(told.problem)
 
 
+def test_a_feed_exchanged_for_another_of_the_same_key_locks_nobody_out(
+    world: World, signer: Signer
+) -> None:
+    world.sign_with(signer)
+    world.serve(csv(5), signer.sign(csv(5), "feed:registrar serial:5"))
+    assert world.turn().result == "accepted"
+    assert world.state["accepted"]["named"] is True
+    # Of another feed, whose serials are dates.
+    world.serve(csv(6), signer.sign(csv(6), "feed:missions serial:2026112501"))
+    assert world.turn().result == "refused"
+    assert world.kept == csv(5)
+    world.serve(csv(7), signer.sign(csv(7), "feed:registrar serial:6"))
+    assert world.turn().result == "accepted"
+    world.serve(csv(7), signer.sign(csv(7), "serial:7"))
+    assert world.turn().result == "unchanged"
+    assert world.state["accepted"]["named"] is False
+
+
 def test_without_signatures_a_spoilt_state_is_no_hindrance(world: World) -> None:
     world.serve(csv(5))
     world.turn()

@@ -20,9 +20,9 @@ from enforcer.feeds.transfer import (
     length_of,
     redirected,
     shown_url,
-    tls_context,
     waits,
 )
+from enforcer.sources.guarded import tls_context
 from tests.feeds.feed_world import Authority, Registrar, Request, answer, raw, registrar
 
 MB = 1024**2

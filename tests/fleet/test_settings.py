@@ -58,3 +58,29 @@ def test_what_is_wrong_is_said(old: str, new: str, text: str) -> None:
     with pytest.raises(PolicyError) as caught:
         read_settings("gateway.yaml", GOOD.replace(old, new).encode(), follows=True)
     assert text in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "open_to_all"),
+    [
+        ("http://192.0.2.1:2379", True),
+        ("http://etcd-1.isp.example:2379", True),
+        ("http://localhost.isp.example", True),
+        ("http://[2001:db8::1]:2379", True),
+        ("http://127.0.0.1:2379", False),
+        ("http://[::1]:2379", False),
+        ("http://localhost:2379", False),
+        ("https://192.0.2.1:2379", False),
+    ],
+)
+def test_a_password_goes_to_nobody_in_the_clear(endpoint: str, open_to_all: bool) -> None:
+    text = GOOD.replace("https://etcd-1:2379", endpoint)
+    read_settings("gateway.yaml", text.encode())
+    text = text.replace("tls:", "user: gw, password_file: /etc/enforcer/pw, tls:")
+    if not open_to_all:
+        assert read_settings("gateway.yaml", text.encode()).etcd.user == "gw"
+        return
+    with pytest.raises(PolicyError, match="would hear the password in the clear") as caught:
+        read_settings("gateway.yaml", text.encode())
+    assert len(caught.value.problems) == 1, "the other member is asked by https"
+    assert caught.value.problems[0].path == "fleet.etcd.endpoints[0]"

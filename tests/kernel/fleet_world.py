@@ -386,6 +386,7 @@ def secured_fleet(folder: Path) -> Iterator[Fleet]:
     with made_fleet(folder, options) as fleet:
         password = folder / "password"
         password.write_text("correct horse\n")
+        password.chmod(0o600)
         files = f"ca: {here}/ca.pem, certificate: {here}/client.pem, key: {here}/client.key"
         fleet.etcd_more = f", tls: {{{files}}}, user: enforcer, password_file: {password}"
         fleet.ctl("user", "add", "root:x", tls=here)

@@ -77,6 +77,15 @@ def test_the_daemon_has_one_capability_and_a_user_of_its_own() -> None:
     assert settings("RestartPreventExitStatus") == ["78"]
 
 
+def test_who_reads_what_strangers_send_writes_beside_the_daemons_state_alone() -> None:
+    """Not the record, the orders or the last good configuration."""
+    assert settings("StateDirectory", FETCH_UNIT) == ["enforcer/feeds"]
+    assert settings("StateDirectory", FOLLOW_UNIT) == ["enforcer/fleet"]
+    for unit in (FETCH_UNIT, FOLLOW_UNIT):
+        assert settings("ProtectSystem", unit) == ["strict"]
+        assert "ReadWritePaths" not in unit.read_text()
+
+
 def test_user_and_directories_are_made(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     root = f"--root={tmp_path}"
@@ -87,7 +96,7 @@ def test_user_and_directories_are_made(tmp_path: Path) -> None:
     made = tool("systemd-tmpfiles", "--create", root, str(SYSTEMD / "enforcer.tmpfiles.conf"))
     assert (made.returncode, made.stderr) == (0, "")
     folders = ("etc/enforcer", "etc/enforcer/windows.d", "var/lib/enforcer")
-    for folder in (*folders, "var/lib/enforcer/feeds"):
+    for folder in (*folders, "var/lib/enforcer/feeds", "var/lib/enforcer/fleet"):
         assert (tmp_path / folder).stat().st_mode & 0o777 == 0o750, folder
 
 

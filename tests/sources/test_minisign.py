@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.policy.keys import PublicKey
-from enforcer.sources.minisign import SignatureError, serial_of, verify
+from enforcer.sources.minisign import SignatureError, feed_of, serial_of, verify
 
 DATA = b"id,prefix,category,valid_from,valid_until,services\nR-1,192.0.2.0/24,mission,,,\n"
 
@@ -120,6 +120,15 @@ def test_half_a_character_is_no_comment(signed: Signed) -> None:
 def test_without_one_serial_there_is_none(comment: str) -> None:
     with pytest.raises(SignatureError, match="without a serial"):
         serial_of(comment)
+
+
+def test_a_feed_is_a_word_of_the_comment() -> None:
+    assert feed_of("timestamp:1\tserial:7 feed:missions") == "missions"
+    assert feed_of("feed:a serial:7 feed:a") == "a"
+    assert feed_of("serial:7 xfeed:a feeds:b") is None
+    for comment in ("feed:", "feed: a", "feed:a feed:b"):
+        with pytest.raises(SignatureError, match="is signed for no one feed; sign it with"):
+            feed_of(comment)
 
 
 def test_a_serial_is_a_word_of_the_comment() -> None:
