@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from enforcer.clock import SystemClock
-from enforcer.fleet import etcd
+from enforcer.fleet import etcd, watching
 from enforcer.fleet.etcd import Put
 from enforcer.fleet.publishing import sign_with_minisign
 from enforcer.fleet.revision import Revision
@@ -61,9 +61,10 @@ def begun(fleet: Fleet) -> Member:
 def tuned(gateway: Member, **constants: float) -> subprocess.Popen[bytes]:
     """A follower with other constants, so that nothing but what a test is about can help it."""
     words = ["follow", "--fleet", str(gateway.file)]
-    sets = "".join(f"follower.{name} = {value!r}; " for name, value in constants.items())
+    of = {name: "watching" if hasattr(watching, name) else "follower" for name in constants}
+    sets = "".join(f"{of[name]}.{name} = {value!r}; " for name, value in constants.items())
     code = (
-        f"import sys; from enforcer.fleet import follower; {sets}"
+        f"import sys; from enforcer.fleet import follower, watching; {sets}"
         f"from enforcer.cli.main import main; sys.exit(main({words!r}))"
     )
     return gateway.spawn_any("follow", sys.executable, "-c", code)
