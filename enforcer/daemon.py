@@ -14,10 +14,9 @@ from functools import partial
 from itertools import islice
 
 from enforcer.clock import Clock
+from enforcer.days import DAY_LEAD, Days
 from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
-from enforcer.lookup.following import Following, first_plan
-from enforcer.lookup.planner import Planned
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.totals import Totals
@@ -37,8 +36,6 @@ LOOK_EVERY = timedelta(seconds=10)
 SHOWN_WINDOWS = 10
 # An edge is compiled, checked and planned so long before it; from then on nothing else is begun.
 EDGE_LEAD = timedelta(seconds=2)
-# The registry of the next day is compiled so long before midnight.
-DAY_LEAD = timedelta(seconds=30)
 ORDERS_LOST = (
     "orders.json in the state directory cannot be read, so no window opens; mend it or move it "
     "away, and restart the daemon"
@@ -75,16 +72,14 @@ class Daemon:
         self._refused = refused
         now = self._reloaded_at = clock.now()
         self._loaded_at = accepted_at or now
-        self._day: date = now.date()
-        self._plan = self._planned(self._config, self._day)
-        self._tables = self._plan.tables
+        self._days = Days(self._config, now.date())
         self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
         self._stepped_at = self._rests_since = now
         self._prepared: Prepared | None = None
-        self._tomorrow: Planned | None = None
         self._held: dict[str, Stage] = {}
         self._settled: Settled | None = None
+        self._last: Outcome | None = None
         self._retired: frozenset[str] = frozenset()
         self._drift_repairs = self._violations = 0
         self._problem: str | None = None
@@ -104,12 +99,12 @@ class Daemon:
 
     @property
     def tables(self) -> Tables:
-        return self._tables
+        return self._days.tables
 
     @property
     def day(self) -> date:
         """The UTC day whose registrations are loaded."""
-        return self._day
+        return self._days.day
 
     @property
     def loaded_at(self) -> datetime:
@@ -138,7 +133,7 @@ class Daemon:
     def step(self) -> Outcome:
         """Brings the kernel to what is wanted now. Safe to call at any time, and often."""
         now = self._stepped_at = self._clock.now()
-        self._new_day(now)
+        self._days.turn(self._config, self._day_at(now), now)
         prepared, self._prepared = self._prepared, None
         outcome = self._reconcile(self._wanted(now), prepared)
         if outcome.result != "failed":
@@ -153,24 +148,27 @@ class Daemon:
         now = self._clock.now()
         if self._timeline.wears_out(now):
             self._timeline = Timeline.ahead(self._config.policy, now)
-        day = (now + DAY_LEAD).date()
-        if day != self._day and (self._tomorrow is None or self._tomorrow.tree.day != day):
-            self._tomorrow = self._planned(self._config, day, self._plan)
+        self._days.look_ahead(self._config, self._day_at(now + DAY_LEAD), now)
         edge = self.agenda(now).next_edge(self._stepped_at)
         near = edge is not None and timedelta() < edge - now <= EDGE_LEAD
         if edge is None or not near or outcome.result == "failed":
             return
-        if outcome.state is not None and (tables := self._tables_of(edge.date())) is not None:
+        if outcome.state is not None and (tables := self._days.of(self._day_at(edge))) is not None:
             wanted = replace(self._wanted(edge), tables=tables, coming=())
             now_ns = self._clock.now_ns()
             self._prepared = prepare(wanted, outcome.state, now_ns, loaded=self._held)
 
-    def _tables_of(self, day: date) -> Tables | None:
-        """The registry of a day, when it is compiled already."""
-        if day == self._day:
-            return self._tables
-        tomorrow = self._tomorrow
-        return tomorrow.tables if tomorrow is not None and tomorrow.tree.day == day else None
+    def _day_at(self, at: datetime) -> date:
+        """The UTC day whose registrations count at an instant. While something is armed, a clock
+        that nobody keeps right any more turns no day: on another, somebody registered may be held
+        back, and on the same one nobody who was let through is.
+        """
+        armed = self._last is not None and self._last.armed
+        return self._days.day if armed and not self._trusted() else at.date()
+
+    def _trusted(self) -> bool:
+        gateway = self._config.policy.gateway
+        return not gateway.require_synchronised_clock or self._clock.synchronised()
 
     def release(self) -> Outcome:
         """Unhooks everything at once (`on_stop: release`); the registered maps stay loaded."""
@@ -182,9 +180,8 @@ class Daemon:
     def _wanted(self, now: datetime) -> Wanted:
         policy = self._config.policy
         if self.standing_down is not None:
-            return Wanted(policy, (), self._tables, idle=True)
-        trusted = not policy.gateway.require_synchronised_clock or self._clock.synchronised()
-        may_arm = trusted and self.orders.readable
+            return Wanted(policy, (), self.tables, idle=True)
+        may_arm = self._trusted() and self.orders.readable
         active = self.active(now)
         edge = self.agenda(now).next_edge(now)
         coming: tuple[Activation, ...] = ()
@@ -192,7 +189,7 @@ class Daemon:
             ids = {a.id for a in active}
             coming = tuple(a for a in self.active(edge) if a.id not in ids)
         sampling = self._samples.sampling(policy)
-        return Wanted(policy, active, self._tables, may_arm, coming, sampling=sampling)
+        return Wanted(policy, active, self.tables, may_arm, coming, sampling=sampling)
 
     def _reconcile(self, wanted: Wanted, prepared: Prepared | None = None) -> Outcome:
         once = partial(self._once, prepared=prepared)
@@ -251,31 +248,12 @@ class Daemon:
         if outcome.result != "failed":
             self._settle(outcome)
             self._suspicion = Suspicion()
-            fronts = () if self._tables.front is None else (self._tables.front,)
-            self._held = {stage.digest: stage for stage in (*self._tables.stages, *fronts)}
+            fronts = () if self.tables.front is None else (self.tables.front,)
+            self._held = {stage.digest: stage for stage in (*self.tables.stages, *fronts)}
 
     def _settle(self, outcome: Outcome) -> None:
         assert outcome.state is not None
         self._settled = Settled.of(self._config.policy, outcome.desired, outcome.state)
-
-    def _new_day(self, now: datetime) -> None:
-        """Registrations come and go at midnight UTC."""
-        day = now.date()
-        if day != self._day:
-            plan = self._tomorrow
-            if plan is None or plan.tree.day != day:
-                plan = self._planned(self._config, day, self._plan)
-            self._take(plan, day)
-
-    def _planned(self, config: Configuration, day: date, before: Planned | None = None) -> Planned:
-        budget = config.policy.registry.kernel_memory_bytes
-        if before is None:
-            return first_plan(config.registry, day, budget)
-        return Following(before, config.registry, day).plan(budget)
-
-    def _take(self, plan: Planned, day: date) -> None:
-        self._plan, self._day, self._tomorrow = plan, day, None
-        self._tables = plan.tables
 
     def next_wake(self) -> datetime:
         """When to step again if nothing happens: an edge, a lease, midnight, or a look."""
@@ -322,8 +300,8 @@ class Daemon:
         self._reloaded_at = self._clock.now()
         try:
             config = load()
-            limit, day = config.policy.registry.shrink_limit, self._reloaded_at.date()
-            following = Following(self._plan, config.registry, day)
+            limit, day = config.policy.registry.shrink_limit, self._day_at(self._reloaded_at)
+            following = self._days.following(config, day)
             try:
                 refuse_shrinking(
                     self._config.registry, config.registry, limit, day, following.shrunk
@@ -341,7 +319,7 @@ class Daemon:
             return PolicyError([Problem("configuration", 0, 0, "", fact)])
         self._config = config
         self._loaded_at = self._reloaded_at
-        self._take(plan, day)
+        self._days.take(plan, day)
         return None
 
     def on(self) -> list[Entry]:
@@ -361,12 +339,14 @@ class Daemon:
         now = self._clock.now()
         policy = self._config.policy
         last = self._last
+        assert last is not None, "a step was made"
         devices = last.state.devices if last.state else frozenset()
         needed = [*policy.gateway.uplinks, *(link.device for link in policy.links)]
         nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
             config_error=self._refused.for_all if self._refused else None,
+            day_refused=self._days.problem is not None,
             shrink_refused=isinstance(self._refused, ShrinkError),
             loaded_at=self._loaded_at,
             reloaded_at=self._reloaded_at,
@@ -374,20 +354,21 @@ class Daemon:
             waiting_for_clock=last.waiting,
             coming=tuple(Occurrence.of(e, now, last.armed) for e in nexts),
             edges=tuple(self.agenda(now).transitions(now)),
-            prefixes=self._tables.prefixes,
-            elements=tuple((f, sum(len(s) for s in self._tables.of_family(f))) for f in FAMILIES),
+            prefixes=self.tables.prefixes,
+            elements=tuple((f, sum(len(s) for s in self.tables.of_family(f))) for f in FAMILIES),
             clock_synchronised=self._clock.synchronised(),
             drift_repairs=self._drift_repairs,
             promise_violations=self._violations,
             problem=self._problem
             or self.standing_down
             or (None if self.orders.readable else ORDERS_LOST)
+            or self._days.problem
             or not_reserved(policy, last),
             missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
             drift_kinds=tuple(self._drift_kinds.items()),
             contested=self.standing_down is not None,
             registry=self._config.registry,
-            tables=self._tables,
+            tables=self.tables,
             stepped_at=self._stepped_at,
             ends=tuple(
                 (a.id, a.ends_at) for a in self.active(self._stepped_at) if a.id in last.armed

@@ -159,6 +159,11 @@ def _configuration(s: Snapshot) -> Iterator[Metric]:
         "1 while the newest registry is refused for what it would remove of a category",
         [((), int(s.shrink_refused))],
     )
+    yield _gauge(
+        "registry_day_refused",
+        "1 while a new day's registrations cannot be loaded and those of an earlier day stay",
+        [((), int(s.day_refused))],
+    )
     kept = s.last_good
     yield _gauge(
         "last_good_success",

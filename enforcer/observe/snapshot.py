@@ -81,7 +81,8 @@ class Snapshot:
     often each kind of drift was put right. `contested`: nothing acts, for another program keeps
     changing our table. `registry` and `tables` are those in force, for whoever asks about one
     address. `ends`: when each armed window ends. `due`: windows that are on by the schedule and the
-    orders, and not in force. `stepped_at`: the instant of the last step.
+    orders, and not in force. `stepped_at`: the instant of the last step. `day_refused`: the
+    registrations in force are, or are about to be, those of an earlier day.
     """
 
     policy: Policy
@@ -102,6 +103,7 @@ class Snapshot:
     drift_kinds: tuple[tuple[str, int], ...] = ()
     contested: bool = False
     shrink_refused: bool = False
+    day_refused: bool = False
     last_good: Kept = Kept()
     registry: Registry | None = None
     tables: Tables | None = None

@@ -215,6 +215,7 @@ def test_the_dashboard_asks_for_metrics_that_there_are_at_a_prometheus_of_choice
         "enforcer_drift_repairs_total",
         "enforcer_last_good_success",
         "enforcer_last_good_timestamp_seconds",
+        "enforcer_registry_day_refused",
         "enforcer_registry_shrink_refused",
         "enforcer_samples_lost_total",
         "enforcer_samples_total",

@@ -79,6 +79,7 @@ CONTRACT: dict[str, set[str]] = {
     "enforcer_feed_last_fetch_success": {"feed"},
     "enforcer_feed_fetches_total": {"feed", "result"},
     "enforcer_registry_shrink_refused": set(),
+    "enforcer_registry_day_refused": set(),
     "enforcer_last_good_success": set(),
     "enforcer_last_good_timestamp_seconds": set(),
     "enforcer_window_active": {"window"},
