@@ -17,6 +17,7 @@ from enforcer.clock import Clock
 from enforcer.days import DAY_LEAD, Days
 from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
+from enforcer.lookup.planner import Planned
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.observe.snapshot import Occurrence, Snapshot
 from enforcer.observe.totals import Totals
@@ -47,8 +48,9 @@ Accepts = Callable[[ShrinkError], bool]
 class Daemon:
     """`load` reads and parses the configuration; it raises PolicyError with every problem, those
     under the standing orders included. `refused` and `accepted_at` when the first one that it gives
-    is not that of the files but the last good one (`starting`). `with_registry` reads
-    the registry files of a configuration anew. `samples`: who listens to sampled packets.
+    is not that of the files but the last good one, `plan` when its registry is planned already
+    (`starting`). `with_registry` reads the registry files of a configuration anew. `samples`: who
+    listens to sampled packets.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Daemon:
         *,
         refused: PolicyError | None = None,
         accepted_at: datetime | None = None,
+        plan: Planned | None = None,
         with_registry: Callable[[Configuration], Configuration] | None = None,
         samples: Samples | None = None,
     ) -> None:
@@ -72,7 +75,7 @@ class Daemon:
         self._refused = refused
         now = self._reloaded_at = clock.now()
         self._loaded_at = accepted_at or now
-        self._days = Days(self._config, now.date())
+        self._days = Days(self._config, now.date(), plan)
         self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
         self._stepped_at = self._rests_since = now

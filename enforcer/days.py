@@ -38,13 +38,15 @@ class _Refused:
 
 class Days:
     """`day` is the UTC day whose registrations are loaded. Raises PolicyError when the first one
-    does not fit into `kernel_memory`.
+    does not fit into `kernel_memory`. `plan`: one of this registry that is there already, perhaps
+    as of the day before, which then is in force until `turn`.
     """
 
-    def __init__(self, config: Configuration, day: date) -> None:
-        budget = config.policy.registry.kernel_memory_bytes
-        self.day = day
-        self._plan = first_plan(config.registry, day, budget)
+    def __init__(self, config: Configuration, day: date, plan: Planned | None = None) -> None:
+        if plan is None or plan.tree.registry is not config.registry:
+            budget = config.policy.registry.kernel_memory_bytes
+            plan = first_plan(config.registry, day, budget)
+        self._plan, self.day = plan, plan.tree.day
         self._next: Planned | None = None
         self._refused: dict[date, _Refused] = {}
 

@@ -71,15 +71,16 @@ class Keeper:
 
     def _write(self, configuration: Configuration, accepted_at: datetime) -> None:
         before, self._before = self._before, None
-        if before is not None and before.is_of(configuration):
-            # A restart finds it as it is: nothing to write.
-            self.state = Kept(before.accepted_at)
-            return
         try:
+            if before is not None and before.is_of(configuration):
+                # A restart finds it as it is: nothing to write.
+                self.state = Kept(before.accepted_at)
+                return
             write_last_good(self._directory, self._config, accepted_at, configuration)
-        except OSError as error:
+        except Exception as error:
+            # Whatever it was, the thread goes on: another time it may go well.
             self._failed_at = time.monotonic()
-            fact = f"{error.filename or self._directory}: {error.strerror or error}"
+            fact = self._fact(error)
             if self.state.problem is None:
                 log.warning("last_good_not_kept", error=fact, done="tried again every minute")
             self.state = Kept(self.state.at, f"the last good configuration is not kept ({fact})")
@@ -87,3 +88,10 @@ class Keeper:
         if self.state.problem is not None:
             log.info("last_good_kept_again")
         self.state = Kept(accepted_at)
+
+    def _fact(self, error: Exception) -> str:
+        if isinstance(error, OSError):
+            return f"{error.filename or self._directory}: {error.strerror or error}"
+        # Without its text, which may say what a row says.
+        why = "memory ran out" if isinstance(error, MemoryError) else type(error).__name__
+        return f"{self._directory}: {why}"

@@ -2,22 +2,23 @@
 
 In: how to load the files, what an earlier daemon kept, and a way to ask what the kernel holds. Out:
 a configuration, and what was refused when it is not that of the files. A mistake in the policy is
-never passed over, and neither is a registry that cannot be read on a gateway where nothing of it is
-in force: then a person has to look (exit 78). Decision 0018 says why.
+never passed over, and neither is a registry that cannot be read, or is over its `kernel_memory`, on
+a gateway where nothing of it is in force: then a person has to look (exit 78). Why: decision 0018.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from enforcer import log
 from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.loading import MOST_DEATHS
 from enforcer.lookup.following import first_plan
+from enforcer.lookup.planner import Planned
 from enforcer.policy.model import Policy
 from enforcer.policy.shrinking import refuse_shrinking
 from enforcer.ruleset.transaction import KernelState
@@ -48,12 +49,14 @@ DEADLY = RegistryError(
 @dataclass(frozen=True, slots=True)
 class Start:
     """`refused`: what is wrong with the files, when `configuration` is the last good one, accepted
-    at `accepted_at`.
+    at `accepted_at`. `plan` is of its registry, where it was made already: as of today, or as of
+    the day whose registrations the kernel holds.
     """
 
     configuration: Configuration
     refused: PolicyError | None = None
     accepted_at: datetime | None = None
+    plan: Planned | None = field(default=None, compare=False)
 
 
 def kept_before(directory: Path, config: Path) -> LastGood | None:
@@ -93,24 +96,33 @@ def choose(
     if deadly and kept is not None:
         with suppress(PolicyError):
             before = _kept_configuration(kept, parse, DEADLY)
-            if _in_force(before, held, now):
-                return Start(before, DEADLY, kept.accepted_at)
+            if (plan := _in_force(before, held, now)) is not None:
+                return Start(before, DEADLY, kept.accepted_at, plan)
     try:
         files = load()
+        fitting = None if kept is None else _fitting(files, now.date())
     except RegistryError as error:
         if kept is None:
             raise
         before = _kept_configuration(kept, parse, error)
-        if not _in_force(before, held, now):
+        if (plan := _in_force(before, held, now)) is None:
             raise
-        return Start(before, error, kept.accepted_at)
+        return Start(before, error, kept.accepted_at, plan)
     if kept is not None:
         limit = files.policy.registry.shrink_limit
         try:
             refuse_shrinking(kept.registry, files.registry, limit, now.date())
         except PolicyError as error:
             return Start(_kept_configuration(kept, parse, error), error, kept.accepted_at)
-    return Start(files)
+    return Start(files, plan=fitting)
+
+
+def _fitting(files: Configuration, day: date) -> Planned:
+    """The plan of the files' registry. Raises RegistryError when it is over the budget."""
+    try:
+        return first_plan(files.registry, day, files.policy.registry.kernel_memory_bytes)
+    except PolicyError as error:
+        raise RegistryError(list(error.problems), error.count) from error
 
 
 def _kept_configuration(
@@ -126,18 +138,22 @@ def _kept_configuration(
         raise error from stale
 
 
-def _in_force(before: Configuration, held: Callable[[], KernelState], now: datetime) -> bool:
-    """True when the kernel holds this very registry, as of today or of yesterday."""
+def _in_force(
+    before: Configuration, held: Callable[[], KernelState], now: datetime
+) -> Planned | None:
+    """The plan that the kernel holds of this very registry, as of today or of yesterday."""
     try:
         state = held()
     except KernelError:
-        return False
+        return None
     if not state.exists or state.foreign is not None:
-        return False
+        return None
     budget = before.policy.registry.kernel_memory_bytes
     for day in (now.date(), now.date() - timedelta(days=1)):
-        tables = first_plan(before.registry, day, budget).tables
-        wanted = {RegisteredMap(s).name: s.digest for s in tables.stages}
-        if wanted and wanted.items() <= state.ledger.items():
-            return True
-    return False
+        # Too much for today is no reason to let go of what yesterday's left in force (`days`).
+        with suppress(PolicyError):
+            plan = first_plan(before.registry, day, budget)
+            wanted = {RegisteredMap(s).name: s.digest for s in plan.tables.stages}
+            if wanted and wanted.items() <= state.ledger.items():
+                return plan
+    return None

@@ -122,6 +122,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         orders,
         refused=start.refused,
         accepted_at=start.accepted_at,
+        plan=start.plan,
         with_registry=lambda before: with_registry(config, before),
         samples=sampler,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -133,6 +134,32 @@ def test_a_full_disk_is_said_tried_again_and_said_to_be_over(
     disk.let_go(2)
     keeper.keep(wanted, BEFORE)
     assert settled(keeper) == Kept(BEFORE)
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(MemoryError(), "memory ran out"), (ValueError("of a row"), "ValueError")]
+)
+def test_what_nobody_foresaw_is_said_and_the_next_one_is_written_all_the_same(
+    world: World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+    said: str,
+) -> None:
+    def fails(*_: object) -> None:
+        raise error
+
+    keeper = Keeper(tmp_path, CONFIG)
+    with monkeypatch.context() as patch:
+        patch.setattr(keeping, "write_last_good", fails)
+        keeper.keep(configuration(world), BEFORE)
+        until = time.monotonic() + PATIENCE_S
+        while keeper.state.problem is None and time.monotonic() < until:
+            threading.Event().wait(0.01)
+    problem = f"the last good configuration is not kept ({tmp_path}: {said})"
+    assert keeper.state == Kept(None, problem)
+    keeper.keep(configuration(world), OPENS)
+    assert settled(keeper) == Kept(OPENS)
 
 
 def test_a_restart_does_not_write_what_stands_there(world: World, tmp_path: Path) -> None:

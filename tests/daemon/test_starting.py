@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from enforcer import days
+from enforcer.daemon import Daemon
 from enforcer.errors import KernelError, PolicyError, Problem
 from enforcer.policy.model import Policy
 from enforcer.policy.shrinking import ShrinkError
@@ -16,7 +18,7 @@ from enforcer.sources.files import Documents, RegistryError
 from enforcer.sources.lastgood import FILE, SPOILT, LastGood, write_last_good
 from enforcer.sources.load import Configuration
 from enforcer.starting import DEADLY, Start, choose, kept_before
-from tests.daemon.daemon_worlds import BEFORE, World
+from tests.daemon.daemon_worlds import BEFORE, OPENS, REGISTRY, World
 from tests.daemon.test_keeping import CONFIG, configuration
 
 BROKEN = RegistryError([Problem("registry.csv", 3, 1, "", "is broken; mend it")])
@@ -132,6 +134,64 @@ def test_where_nothing_is_in_force_files_that_killed_the_daemon_are_tried_again(
         deadly=True,
     )
     assert began == Start(files)
+
+
+def over_the_budget(world: World, first: str = "") -> Configuration:
+    """The files hold, from a day on, more than fits into the kernel memory."""
+    world.main = world.main.replace("20%", "20%, kernel_memory: 1MB")
+    world.registry += "".join(
+        f"T-{i},198.18.{i >> 8}.{i & 255}/32,freelancer,{first},,\n" for i in range(0, 40000, 2)
+    )
+    return configuration(world, world.registry.removeprefix(REGISTRY))
+
+
+def begun(world: World, began: Start) -> Daemon:
+    return Daemon(
+        *(lambda orders: began.configuration, world.kernel, world.clock, world.daemon.totals),
+        refused=began.refused,
+        accepted_at=began.accepted_at,
+        plan=began.plan,
+    )
+
+
+def test_a_registry_over_the_budget_at_a_restart_leaves_in_force_what_is_in_force() -> None:
+    world = World()
+    world.step_at(OPENS)
+    kept = kept_of(world)
+    began = start(world, over_the_budget(world), kept)
+    assert isinstance(began.refused, RegistryError), "a feed may mend it"
+    assert began.refused.for_all.startswith("registry: 20,002 prefixes need 2.1 MB")
+    daemon = begun(world, began)
+    assert (daemon.step().result, world.armed()) == ("unchanged", {"ddos"})
+    assert daemon.snapshot().config_error == began.refused.for_all
+
+
+def test_nothing_is_begun_with_a_registry_over_the_budget() -> None:
+    world = World()
+    kept = kept_of(world)
+    with pytest.raises(RegistryError):
+        start(world, over_the_budget(world), kept)
+
+
+def test_a_restart_on_a_day_that_is_over_the_budget_keeps_the_day_before() -> None:
+    world = World()
+    files = over_the_budget(world, "2026-12-02")
+    world.start()
+    world.step_at(BEFORE)
+    assert files.documents is not None
+    kept = LastGood(str(CONFIG), BEFORE, files.policy.digest, files.documents, files.registry)
+    began = start(world, files, kept, days=1)
+    world.clock.at = BEFORE + timedelta(days=1)
+    daemon = begun(world, began)
+    assert daemon.step().result == "unchanged"
+    assert daemon.day == BEFORE.date()
+    assert daemon.snapshot().day_refused
+
+
+def test_a_registry_is_planned_once_at_a_start(ran: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = start(ran, ran.configuration(), kept_of(ran))
+    monkeypatch.setattr(days, "first_plan", None)
+    assert begun(ran, began).step().result == "unchanged"
 
 
 def test_a_mistake_in_the_policy_is_never_passed_over(ran: World) -> None:
