@@ -225,7 +225,7 @@ class Daemon:
         if not left:
             return outcome
         try:
-            self.totals.take_over(left, self._kernel.counters())
+            self.totals.take_over(self._kernel.counters)
         except KernelError:
             # They stay in the kernel and are taken over by the next step.
             return outcome

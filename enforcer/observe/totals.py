@@ -1,17 +1,20 @@
 """Packet and byte totals that never go backward while the daemon lives.
 
 The kernel counts in named counters that vanish with their window. Before one is deleted its last
-value is taken over here; a scrape adds what is taken over and what still runs.
+value is read; a scrape adds what was closed and what still runs. Another program may delete or
+reset counters as well (`nft flush ruleset`, `nft reset counters`): what one had when it was last
+read is closed then, so that lost is only what it counted since.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from enforcer.ruleset.measures import CounterName, parse_counter
 
 Counts = Mapping[str, tuple[int, int]]
+_NOTHING = (0, 0)
 
 
 class Totals:
@@ -21,34 +24,48 @@ class Totals:
         self._read = read
         self._lock = threading.Lock()
         self._closed: dict[str, tuple[int, int]] = {}
-        self._retired: dict[str, tuple[int, int]] = {}
+        # As last read.
+        self._running: dict[str, tuple[int, int]] = {}
 
-    def take_over(self, names: frozenset[str], counts: Counts) -> None:
-        """Takes over the last values of counters about to be deleted (again if they still run)."""
+    def take_over(self, read: Callable[[], Counts]) -> None:
+        """Takes over the last values before counters are deleted. Raises what `read` does."""
         with self._lock:
-            for name in names:
-                if name in counts:
-                    self._retired[name] = counts[name]
+            self._seen(read())
 
     def deleted(self, names: frozenset[str]) -> None:
-        """The kernel no longer has them: what was taken over stands for good."""
+        """The kernel no longer has them: what was taken over stands for good, and what has their
+        names from now on counts from nothing.
+        """
         with self._lock:
-            for name in names:
-                packets, octets = self._retired.pop(name, (0, 0))
-                before = self._closed.get(name, (0, 0))
-                self._closed[name] = before[0] + packets, before[1] + octets
+            self._close(name for name in names if name in self._running)
 
     def now(self) -> dict[CounterName, tuple[int, int]]:
         """All totals by their labels: (packets, bytes). Raises KernelError when the kernel does."""
-        # The read is inside the lock: a counter deleted between the two would be told twice. It
-        # also keeps scrapes at the same time off each other's socket.
+        # Each read is inside the lock: one that comes in late would look like a counter that fell.
+        # It also keeps scrapes at the same time off each other's socket.
         with self._lock:
-            running = self._read()
-            sums = dict(self._closed)
-            waiting = {n: c for n, c in self._retired.items() if n not in running}
-        for counts in (running, waiting):
-            for name, (packets, octets) in counts.items():
-                before = sums.get(name, (0, 0))
-                sums[name] = before[0] + packets, before[1] + octets
+            self._seen(self._read())
+            names = self._closed.keys() | self._running.keys()
+            sums = {name: self._sum(name) for name in sorted(names)}
         named = ((parse_counter(name), counts) for name, counts in sums.items())
         return {name: counts for name, counts in named if name is not None}
+
+    def _seen(self, counts: Counts) -> None:
+        """What fell or is gone began anew, or ended: what it had is closed."""
+        self._close(
+            [
+                name
+                for name, (packets, octets) in self._running.items()
+                if (now := counts.get(name)) is None or now[0] < packets or now[1] < octets
+            ]
+        )
+        self._running = dict(counts)
+
+    def _close(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._closed[name] = self._sum(name)
+            self._running.pop(name, None)
+
+    def _sum(self, name: str) -> tuple[int, int]:
+        closed, running = self._closed.get(name, _NOTHING), self._running.get(name, _NOTHING)
+        return closed[0] + running[0], closed[1] + running[1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from enforcer.observe.totals import Totals
 from enforcer.ruleset.measures import CounterName
 
@@ -27,7 +29,7 @@ def test_a_closed_window_keeps_its_totals_and_a_reopened_one_adds_to_them() -> N
     totals = Totals(kernel)
     kernel.counts[KEY] = (3, 300)
     assert totals.now() == {NAME: (3, 300)}
-    totals.take_over(ONE, kernel())
+    totals.take_over(kernel)
     assert totals.now() == {NAME: (3, 300)}, "taken over, and still running: told once"
     del kernel.counts[KEY]
     assert totals.now() == {NAME: (3, 300)}, "gone from the kernel, and not yet said so"
@@ -38,12 +40,41 @@ def test_a_closed_window_keeps_its_totals_and_a_reopened_one_adds_to_them() -> N
 
 
 def test_a_counter_that_runs_on_after_it_was_taken_over_is_taken_over_again() -> None:
-    kernel = Running()
-    totals = Totals(kernel)
-    totals.take_over(ONE, {KEY: (3, 300)})
-    totals.take_over(ONE, {KEY: (4, 400)})
+    totals = Totals(Running())
+    totals.take_over(lambda: {KEY: (3, 300)})
+    totals.take_over(lambda: {KEY: (4, 400)})
     totals.deleted(ONE)
     assert totals.now() == {NAME: (4, 400)}
+
+
+def test_a_reopened_window_that_grew_past_its_old_value_before_a_look_adds_to_it() -> None:
+    kernel = Running()
+    totals = Totals(kernel)
+    kernel.counts[KEY] = (3, 300)
+    totals.take_over(kernel)
+    totals.deleted(ONE)
+    kernel.counts[KEY] = (4, 400)
+    assert totals.now() == {NAME: (7, 700)}
+
+
+@pytest.mark.parametrize("after", [{}, {KEY: (0, 0)}, {KEY: (2, 500)}, {KEY: (5, 200)}])
+def test_a_counter_that_another_program_deletes_or_resets_takes_nothing_away(
+    after: dict[str, tuple[int, int]],
+) -> None:
+    kernel = Running()
+    totals = Totals(kernel)
+    kernel.counts[KEY] = (3, 300)
+    totals.now()
+    kernel.counts = after
+    packets, octets = after.get(KEY, (0, 0))
+    assert totals.now() == {NAME: (3 + packets, 300 + octets)}
+    assert totals.now() == {NAME: (3 + packets, 300 + octets)}, "closed once"
+    kernel.counts = {KEY: (9, 900)}
+    assert totals.now() == {NAME: (12, 1200)}
+    totals.take_over(kernel)
+    kernel.counts = {}
+    totals.deleted(ONE)
+    assert totals.now() == {NAME: (12, 1200)}
 
 
 def test_names_that_are_not_ours_are_left_out() -> None:
@@ -66,7 +97,7 @@ def test_a_scrape_while_a_window_closes_never_tells_a_counter_twice() -> None:
     assert reading.wait(10)
 
     def close() -> None:
-        totals.take_over(ONE, {KEY: (3, 300)})
+        totals.take_over(lambda: {KEY: (3, 300)})
         totals.deleted(ONE)
 
     daemon = threading.Thread(target=close)
