@@ -83,17 +83,17 @@ def verdict(
         if judged == "held_back":
             return Verdict("held_back", tuple(windows), tuple(steps))
         name = "let_in"
-    category = _category(source_terms, flow.service) or _category(to_terms, flow.service)
+    registered_as = _registered_as(flow.service, source_terms, to_terms)
     for activation in activations:
         window = activation.window
         done = [n for n, m in (("mark", window.mark), ("reserve", window.reserve)) if m]
         if not done:
             continue
-        if category is None:
+        if not registered_as:
             steps.append(f"{' and '.join(done)} of window {window.id}: not registered, untouched")
             continue
         windows.append(window.id)
-        steps.append(f"{' and '.join(done)} of window {window.id}: as category {category}")
+        steps.append(f"{' and '.join(done)} of window {window.id}: {registered_as}")
         name = "marked" if name == "untouched" else name
     if not steps:
         steps.append("no window is armed: nothing of enforcer is in the packet path")
@@ -110,7 +110,7 @@ def _guard(
         return None, f"{format_address(*flow.to)} is not in estate {estate.name}, untouched"
     if flow.to is None and not any(p.family == family for p in estate.prefixes):
         return None, f"estate {estate.name} has no IPv{family} prefix, untouched"
-    services = _asked(estate, flow.service)
+    services = _split(_asked(estate, flow.service), terms)
     if not services:
         return None, f"{flow.service} is no service of estate {estate.name}, untouched"
     place = f"to estate {estate.name}"
@@ -118,9 +118,10 @@ def _guard(
         return "let_in", f"{place}: a lifeline, let in"
     let_in = [s for s in services if _category(terms, s) is not None]
     if len(let_in) == len(services):
-        return "let_in", f"{place}: registered as {_category(terms, let_in[0])}, let in"
+        categories = dict.fromkeys(str(_category(terms, s)) for s in let_in)
+        return "let_in", f"{place}: registered as {' and '.join(categories)}, let in"
     if let_in:
-        some = ", ".join(str(s) for s in let_in)
+        some = ", ".join(map(str, _joined(let_in)))
         return "let_in", f"{place}: registered for {some} only, let in for these"
     if terms:
         return "held_back", f"{place}: registered, but not for this service; held back"
@@ -128,14 +129,65 @@ def _guard(
 
 
 def _asked(estate: Estate, service: Service | None) -> list[Service]:
-    """The estate's services that the flow can be; all of them when it names none."""
+    """The estate's services that the flow can be, of a range of ports those of the estate; all of
+    them when it names none.
+    """
     if service is None:
         return list(estate.services)
-    fits = any(
-        s.protocol == service.protocol and (not s.has_ports or set(service.ports) <= set(s.ports))
-        for s in estate.services
+    alike = [s for s in estate.services if s.protocol == service.protocol]
+    if not service.has_ports:
+        return [service] if alike else []
+    shared = {port for s in alike for port in s.ports if port in service.ports}
+    return _joined(Service(service.protocol, port, port) for port in sorted(shared))
+
+
+def _registered_as(
+    service: Service | None, source_terms: tuple[Term, ...], to_terms: tuple[Term, ...]
+) -> str:
+    """`as category A`, each with its ports where it is not all the same; empty: not registered."""
+    if service is None:
+        category = _category(source_terms, None) or _category(to_terms, None)
+        return f"as category {category}" if category else ""
+    pieces: dict[str | None, list[Service]] = {}
+    for piece in _split([service], source_terms + to_terms):
+        category = _category(source_terms, piece) or _category(to_terms, piece)
+        pieces.setdefault(category, []).append(piece)
+    if len(pieces) == 1:
+        return "".join(f"as category {category}" for category in pieces if category)
+    return ", ".join(
+        f"as category {category} for {' and '.join(map(str, _joined(found)))}"
+        for category, found in pieces.items()
+        if category
     )
-    return [service] if fits else []
+
+
+def _split(services: Iterable[Service], terms: tuple[Term, ...]) -> list[Service]:
+    """The same ports in pieces, so that a term has a whole piece or nothing of it."""
+    told = [s for term in terms for s in term.services if s.has_ports]
+    pieces: list[Service] = []
+    for service in services:
+        if not service.has_ports:
+            pieces.append(service)
+            continue
+        ports = service.ports
+        mine = [s.ports for s in told if s.protocol == service.protocol]
+        edges = {edge for r in mine for edge in (r.start, r.stop) if edge in ports}
+        begins = sorted({ports.start} | edges)
+        for first, stop in zip(begins, [*begins[1:], ports.stop], strict=True):
+            pieces.append(Service(service.protocol, first, stop - 1))
+    return pieces
+
+
+def _joined(pieces: Iterable[Service]) -> list[Service]:
+    """Pieces that follow each other, as one."""
+    joined: list[Service] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if last and last.protocol == piece.protocol and last.ports.stop == piece.first_port:
+            piece = Service(piece.protocol, last.first_port, piece.last_port)
+            joined.pop()
+        joined.append(piece)
+    return joined
 
 
 def _category(terms: tuple[Term, ...], service: Service | None) -> str | None:

@@ -6,7 +6,7 @@ import pytest
 from builders import POLICY, active, services_of, window
 
 from enforcer.lookup.tables import Term
-from enforcer.policy.model import Guard, Mark
+from enforcer.policy.model import Activation, Guard, Mark
 from enforcer.policy.prefix import parse_address
 from enforcer.ruleset.verdict import Flow, verdict
 
@@ -65,3 +65,46 @@ def test_mark_marks_the_registered_alone(terms: tuple[Term, ...]) -> None:
 
 def test_what_is_let_in_and_marked_is_told_as_let_in() -> None:
     assert said(GUARD, MARK, to=TO, service=SERVICE, terms=ANY) == ("let_in", ("ddos", "tag"))
+
+
+def told(terms: tuple[Term, ...], asked: str, window: Activation = GUARD) -> tuple[str, str]:
+    """Of an estate with udp/5000-5100."""
+    (service,) = services_of(asked)
+    found = verdict(POLICY, [window], Flow(FROM, TO, service), terms)
+    return found.name, found.steps[0].partition("estate concentrators: ")[2] or found.steps[0]
+
+
+def one_port(port: int) -> tuple[Term, ...]:
+    return (Term("freelancer", services_of(f"udp/{port}")),)
+
+
+@pytest.mark.parametrize("port", [5000, 5050, 5100])
+def test_of_a_range_that_is_registered_in_part_the_part_is_told(port: int) -> None:
+    part = f"registered for udp/{port} only, let in for these"
+    assert told(one_port(port), "udp/5000-5100") == ("let_in", part)
+    whole = verdict(POLICY, [GUARD], Flow(FROM, TO), one_port(port))
+    assert (whole.name, whole.steps[0].endswith(part)) == ("let_in", True)
+    assert told(one_port(port), "udp/5001-5049")[0] == "held_back"
+    assert told(one_port(port), f"udp/{port}") == ("let_in", "registered as freelancer, let in")
+
+
+def test_pieces_of_a_range_are_told_as_one_and_each_category_with_its_own() -> None:
+    terms = (
+        Term("freelancer", services_of("udp/5000-5049")),
+        Term("mission", services_of("udp/5050-5100")),
+    )
+    assert told(terms, "udp/5000-5100") == (
+        "let_in",
+        "registered as freelancer and mission, let in",
+    )
+    assert told(terms[1:], "udp/5000-5100")[1].startswith("registered for udp/5050-5100 only")
+    each = "as category freelancer for udp/5000-5049, as category mission for udp/5050-5100"
+    assert told(terms, "udp/5000-5100", MARK) == ("marked", f"mark of window tag: {each}")
+    assert told(one_port(5050), "udp/5000-5100", MARK)[1].endswith("freelancer for udp/5050")
+    assert told(one_port(9), "udp/5000-5100", MARK)[0] == "untouched"
+
+
+def test_a_range_that_an_estate_serves_in_part_is_judged_by_that_part() -> None:
+    assert told((), "udp/4999-5000")[0] == "held_back"
+    assert told(one_port(5000), "udp/4000-6000")[1].startswith("registered for udp/5000 only")
+    assert told((), "udp/1-499")[0] == "untouched"
