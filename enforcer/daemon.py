@@ -253,6 +253,9 @@ class Daemon:
             self._suspicion = Suspicion()
             fronts = () if self.tables.front is None else (self.tables.front,)
             self._held = {stage.digest: stage for stage in (*self.tables.stages, *fronts)}
+        elif outcome.uncertain and self._settled and outcome.desired != self._settled.ruleset:
+            # What of it the kernel holds is our own work, which the next step must not call drift.
+            self._settled = None
 
     def _settle(self, outcome: Outcome) -> None:
         assert outcome.state is not None

@@ -75,7 +75,8 @@ class Outcome:
     `state` is the last read; `armed` are the windows in force (where a change failed, those that
     the kernel held before it); `drift` says in what the kernel no longer held what had been
     committed (`enforcer.drift`), put right unless `result` is `failed`; `waiting` are windows not
-    armed because nothing new may be.
+    armed because nothing new may be. `uncertain`: a change failed, and may be in the kernel all the
+    same, whole or in part.
     """
 
     result: Result
@@ -88,6 +89,7 @@ class Outcome:
     attempts: int = 0
     violations: tuple[str, ...] = ()
     error: KernelError | None = None
+    uncertain: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,15 +163,17 @@ def reconcile(
     active: tuple[Activation, ...] = ()
     change: Transaction | None = None
     spoilt: frozenset[str] = frozenset()
+    # A change whose failure does not say that none of it is in the kernel.
+    uncertain = False
     if prepared is not None and prepared.is_for(wanted) and not suspicion:
         try:
             kernel.commit(prepared.change, now_ns())
             done += prepared.change.operations
         except KernelError as caught:
             # Whatever it was, the next read tells; a fault that stays is met again there.
-            error = caught
+            error, uncertain = caught, caught.errno != errno.ERESTART
     for attempt in range(1, ATTEMPTS + 1):
-        change = None
+        change, sent = None, False
         try:
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
@@ -203,16 +207,18 @@ def reconcile(
                     attempt,
                     violations,
                 )
-            if not done and not drifted:
+            if not done and not drifted and not uncertain:
                 drifted = drift(
                     settled, desired, held, change, wanted.policy,
                     now_ns=seen_ns, loaded=loaded, suspicion=suspicion,
                 )  # fmt: skip
+            sent = True
             kernel.commit(change, now_ns())
             done += change.operations
             error, spoilt = None, frozenset()
         except KernelError as caught:
             error = caught
+            uncertain |= sent and caught.errno != errno.ERESTART
             if change is not None and caught.errno in (errno.ENOENT, errno.EEXIST):
                 # A delta for what is not there: the map holds something else than the ledger says.
                 spoilt |= {op.target.name for op in change.operations if isinstance(op, Change)}
@@ -228,7 +234,7 @@ def reconcile(
     held_still = () if state is None else tuple(a.id for a in _armed(wanted, state))
     return Outcome(
         "failed", desired, state, tuple(done), held_still, drift=drifted, attempts=ATTEMPTS,
-        error=error, violations=violations,
+        error=error, violations=violations, uncertain=uncertain or bool(done),
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -191,6 +192,25 @@ def test_drift_that_could_not_be_put_right_is_counted_once_it_is() -> None:
     assert world.daemon.snapshot().drift_repairs == 0
     world.step_at(INSIDE)
     assert world.daemon.snapshot().drift_repairs == 1
+
+
+@pytest.mark.parametrize("call", range(3))
+def test_our_own_change_whose_answer_was_lost_is_no_drift(call: int) -> None:
+    """The commit holds, and is told as failed; something else is wanted before the next step."""
+    world = World()
+    world.step_at(INSIDE)
+    world.registry += "R-50,198.51.100.50/32,freelancer,,,\n"
+    assert world.daemon.reload() is None
+    world.kernel.fail_call(call, errno.EIO, after=True)
+    world.step_at(INSIDE)
+    world.registry += "R-51,198.51.100.51/32,freelancer,,,\n"
+    assert world.daemon.reload() is None
+    world.step_at(INSIDE)
+    assert world.outcome.result != "failed"
+    assert world.daemon.snapshot().drift_repairs == 0
+    world.kernel.flush()
+    world.step_at(INSIDE)
+    assert world.daemon.snapshot().drift_repairs == 1, "the next drift counts again"
 
 
 def test_a_device_that_nobody_named_comes_and_hides_no_drift() -> None:
