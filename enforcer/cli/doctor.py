@@ -5,6 +5,8 @@ with its remedy. Exit 1 when something fails. It changes nothing.
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import shutil
 import textwrap
 from collections.abc import Sequence
@@ -77,7 +79,8 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
         found, foreign = _ask_kernel(policy)
         findings += found
     except (KernelError, OSError) as error:
-        findings.append(fail("kernel", f"cannot be read: {error}", "run it as root"))
+        fact = f"cannot be read: {os.strerror(error.errno or errno.EIO)}"
+        findings.append(fail("kernel", fact, "run it as root, in the gateway's namespace"))
     required = policy.gateway.require_synchronised_clock
     facts = look.clock(clock.synchronised(), socket_path())
     findings += machine.judge_clock(facts, required)

@@ -8,6 +8,7 @@ would need; nothing else outside changes.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -67,7 +68,8 @@ def try_out(policy: Policy, tables: Tables, now: datetime) -> list[Finding]:
         _in_namespace_of_its_own(inside)
     except (OSError, KernelError) as error:
         remedy = "run it as root, outside a container"
-        found.append(warning("kernel", f"nothing could be tried in a namespace: {error}", remedy))
+        fact = f"nothing could be tried in a namespace: {os.strerror(error.errno or errno.EIO)}"
+        found.append(warning("kernel", fact, remedy))
     return found
 
 

@@ -272,7 +272,10 @@ def test_without_rights_and_with_a_bad_configuration(sound: Gateway) -> None:
     bare = sound.run("doctor", before=("setpriv", "--bounding-set=-all", "--inh-caps=-all"))
     assert bare.returncode == 1
     assert "no CAP_NET_ADMIN: the kernel's rules can be neither read nor changed" in bare.stdout
-    assert "nothing could be tried in a namespace" in bare.stdout
+    assert "cannot be read: Operation not permitted" in bare.stdout
+    assert "run it as root" in bare.stdout
+    assert "nothing could be tried in a namespace: Operation not permitted" in bare.stdout
+    assert "Errno" not in bare.stdout
     assert "Traceback" not in bare.stderr
     sound.write(main="version: 1\ngateway: {name: x}\n")
     done = sound.run("doctor")
