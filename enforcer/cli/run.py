@@ -128,7 +128,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     )
     policy = daemon.config.policy
     before = kernel.read()
-    _require_devices(policy, before.devices)
+    require_devices(policy, before)
     keeper = Keeper(state_dir(), config, kept)
     control = opened.enter_context(closing(_control_socket(run_dir())))
     control.beside(opened.enter_context(closing(_alone())))
@@ -179,18 +179,28 @@ def take_back(kernel: Kernel, before: KernelState, now_ns: int) -> None:
             kernel.commit(change, now_ns)
 
 
-def _require_devices(policy: Policy, devices: frozenset[str]) -> None:
+def require_devices(policy: Policy, before: KernelState) -> None:
+    """Raises KernelError where no uplink is there and nothing of ours is in force: then a name is
+    wrong. Else a device that is missing is told, and the daemon does without until it is there, as
+    when it goes away later: a restart must not end what a running daemon keeps up.
+    """
+    from enforcer import log
+
+    devices = before.devices
     needed = [(f"gateway.uplinks: {name}", name) for name in policy.gateway.uplinks]
     needed += [(f"links.{link.name}.device: {link.device}", link.device) for link in policy.links]
-    for place, name in needed:
-        if name not in devices:
-            there = ", ".join(sorted(devices - {"lo"})) or "none"
-            raise KernelError(
-                "start",
-                errno.ENODEV,
-                f"{place} does not exist; create the interface or name one of those there are: "
-                f"{there}",
-            )
+    missing = [place for place, name in needed if name not in devices]
+    held = before.exists and before.foreign is None
+    if missing and not held and devices.isdisjoint(policy.gateway.uplinks):
+        there = ", ".join(sorted(devices - {"lo"})) or "none"
+        raise KernelError(
+            "start",
+            errno.ENODEV,
+            f"{missing[0]} does not exist; create the interface or name one of those there are: "
+            f"{there}",
+        )
+    for place in missing:
+        log.warning("device_missing", place=place, done="started without it")
 
 
 def _control_socket(directory: Path) -> ControlSocket:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from datetime import timedelta
 
-from enforcer.cli.run import take_back
+import pytest
+
+from enforcer.cli.run import require_devices, take_back
 from enforcer.clock import SystemClock
+from enforcer.errors import KernelError
 from enforcer.kernel.fake import FakeKernel
 from enforcer.ruleset.transaction import AddChain
 from tests.cli.cli_worlds import Place, window_text
@@ -46,3 +50,43 @@ def test_what_an_earlier_daemon_armed_stays(place: Place, kernel: FakeKernel) ->
     assert after.exists
     assert after.shapers == before.shapers
     assert after.chains == before.chains
+
+
+def test_without_any_uplink_a_first_start_fails_and_names_what_there_is(
+    place: Place, kernel: FakeKernel
+) -> None:
+    policy, state = place.daemon(kernel).config.policy, kernel.read()
+    gone = replace(state, devices=state.devices - {"wan0"} | {"eth7"})
+    with pytest.raises(
+        KernelError, match=r"gateway.uplinks: wan0 does not exist; .*: eth7"
+    ) as told:
+        require_devices(policy, gone)
+    assert told.value.errno == errno.ENODEV
+    with pytest.raises(KernelError, match="wan0 does not exist"):
+        require_devices(policy, replace(gone, exists=True, foreign="it has no mark of ours"))
+
+
+def test_a_restart_goes_on_with_what_is_in_force_though_the_uplink_is_gone(
+    place: Place, kernel: FakeKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    place.daemon(kernel).step()
+    state = kernel.read()
+    require_devices(place.daemon(kernel).config.policy, state)
+    assert not caplog.records, "nothing is missing"
+    kernel.devices.discard("wan0")
+    policy = place.daemon(kernel).config.policy
+    require_devices(policy, kernel.read())
+    assert [r.getMessage() for r in caplog.records] == ["device_missing"] * 2
+    daemon = place.daemon(kernel)
+    assert daemon.step().error is None
+    assert daemon.snapshot().missing_devices == ("wan0",)
+    assert daemon.snapshot().armed == ("ddos",)
+
+
+def test_one_uplink_of_two_is_enough_for_a_first_start(
+    place: Place, kernel: FakeKernel, caplog: pytest.LogCaptureFixture
+) -> None:
+    policy = place.daemon(kernel).config.policy
+    two = replace(policy, gateway=replace(policy.gateway, uplinks=("wan0", "ppp0")))
+    require_devices(two, kernel.read())
+    assert [r.getMessage() for r in caplog.records] == ["device_missing"]

@@ -62,9 +62,23 @@ def test_an_uplink_that_is_not_there(gateway: Gateway) -> None:
     )
 
 
-def test_a_link_whose_device_is_not_there(gateway: Gateway) -> None:
+def test_a_link_whose_device_is_not_there_is_told_and_the_rest_goes_on(gateway: Gateway) -> None:
     gateway.write(main=MAIN.replace("device: wan0", "device: wan7"))
-    assert "links.wan.device: wan7 does not exist; create the interface" in refused(gateway, 1)
+    gateway.start()
+    assert gateway.armed()
+    assert gateway.status()["missing_devices"] == ["wan7"]
+    assert 'warning device_missing place="links.wan.device: wan7"' in gateway.said()
+
+
+def test_a_restart_while_the_uplink_is_gone_keeps_what_is_in_force(gateway: Gateway) -> None:
+    process = gateway.start()
+    process.kill()
+    process.wait(PATIENCE_S)
+    gateway.inside("ip", "link", "delete", "wan0")
+    gateway.start()
+    assert gateway.armed()
+    told = gateway.status()
+    assert (told["armed"], told["missing_devices"]) == (["ddos"], ["wan0"])
 
 
 def test_no_right_to_change_the_network(gateway: Gateway) -> None:
