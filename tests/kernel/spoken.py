@@ -113,6 +113,10 @@ class Answering:
     def setsockopt(self, *_: object) -> None:
         pass
 
+    def getsockname(self) -> tuple[int, int]:
+        """The port id and the groups, as of a netlink socket."""
+        return 1, 0
+
     def recv(self, size: int, flags: int = 0) -> bytes:
         return self._ours.recv(size, flags)
 
