@@ -15,7 +15,7 @@ from typing import Literal
 
 from enforcer.policy.model import Activation, Policy
 from enforcer.schedule.orders import Order, Orders, moved, opens
-from enforcer.schedule.timeline import Timeline, occurrences, transitions
+from enforcer.schedule.timeline import Timeline, occurrences
 
 State = Literal["past", "armed", "next", "provisional", "closed"]
 _INSTANT = timedelta(microseconds=1)
@@ -146,20 +146,21 @@ class Agenda:
 
     def transitions(self, now: datetime) -> Iterator[tuple[str, datetime]]:
         """Each window's first start or end strictly after `now`, in the order of the policy; also
-        those too far ahead for the timeline. Nothing for a window that is over or does not open.
+        those too far ahead for the timeline, which must cover `now`. Nothing for a window that is
+        over or does not open.
         """
         first: dict[str, datetime] = {}
         for e in self.every:
-            for edge in (e.activation.starts_at, e.activation.ends_at):
-                if e.opens and edge > now:
-                    first[e.activation.id] = min(edge, first.get(e.activation.id, edge))
+            for at in (e.activation.starts_at, e.activation.ends_at):
+                if e.opens and at > now:
+                    first[e.activation.id] = min(at, first.get(e.activation.id, at))
         ordered = {order.window for order in self.orders.every if order.forgettable_at > now}
-        for window_id, edge in transitions(self.timeline.policy, now):
-            if window_id not in ordered:
-                first.setdefault(window_id, edge)
         for window in self.timeline.policy.windows:
-            if window.id in first:
-                yield window.id, first[window.id]
+            edge = first.get(window.id)
+            if edge is None and not window.provisional and window.id not in ordered:
+                edge = self.timeline.beyond(window)
+            if edge is not None:
+                yield window.id, edge
 
     def coming(self, now: datetime) -> Iterator[Entry]:
         """Every occurrence that is not over at `now`, in order; a trial that lapsed, to its end."""

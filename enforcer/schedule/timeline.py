@@ -10,7 +10,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from enforcer.policy.model import Activation, Policy, Window
@@ -97,6 +97,9 @@ class Timeline:
     before: datetime
     occurrences: tuple[Activation, ...]
     edges: tuple[datetime, ...]
+    _beyond: dict[str, datetime | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @classmethod
     def build(cls, policy: Policy, after: datetime, before: datetime) -> Timeline:
@@ -138,6 +141,15 @@ class Timeline:
         """The first start or end strictly after `now`; None when there is none up to `before`."""
         at = bisect_right(self.edges, now)
         return self.edges[at] if at < len(self.edges) else None
+
+    def beyond(self, window: Window) -> datetime | None:
+        """The first start of a window of the policy from `before` on. Found once: whoever shows
+        what is next asks at each step, and a rule of months takes milliseconds to walk.
+        """
+        if window.id not in self._beyond:
+            later = (o.starts_at for o in occurrences(window, self.before, END))
+            self._beyond[window.id] = next((at for at in later if at >= self.before), None)
+        return self._beyond[window.id]
 
     def coming(self, now: datetime) -> Iterator[Activation]:
         """Every occurrence that is not over at `now`, in order."""

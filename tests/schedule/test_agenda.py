@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from enforcer.policy.model import Gateway, Once, Policy, Recurring, Window
+from enforcer.schedule import timeline as timelines
 from enforcer.schedule.agenda import Agenda, armed_at, entries
 from enforcer.schedule.orders import Order, Orders
-from enforcer.schedule.timeline import Timeline
+from enforcer.schedule.timeline import Timeline, transitions
 from tests.schedule.windows_by_hand import utc, wall, window
 
 STARTS, ENDS = utc(2026, 12, 1, 8), utc(2026, 12, 1, 20)
@@ -61,6 +66,35 @@ def test_an_order_about_what_is_over_hides_no_transition_that_is_far_ahead() -> 
     rare = window(Recurring("FREQ=YEARLY", wall(2026, 12, 1, 8), timedelta(hours=12)))
     agenda = Agenda.build(Timeline.build(policy(rare), AFTER, AFTER + DAY), Orders((CLOSED,)))
     assert list(agenda.transitions(AFTER)) == [("w", utc(2027, 12, 1, 8))]
+
+
+@given(st.integers(0, 8 * 24 * 60 - 1), st.integers(1, 8))
+def test_transitions_in_and_beyond_the_timeline_are_those_of_a_walk(minute: int, days: int) -> None:
+    lasts = timedelta(hours=12)
+    forms = [
+        Recurring("FREQ=DAILY", wall(2026, 11, 1, 8), lasts),
+        Recurring("FREQ=WEEKLY", wall(2026, 11, 1, 20), lasts),
+        Recurring("FREQ=MONTHLY", wall(2026, 11, 3, 8), lasts),
+        Recurring("FREQ=YEARLY", wall(2026, 11, 29, 8), timedelta(days=3)),
+        Once(STARTS, ENDS),
+        Once(STARTS - DAY, ENDS + 20 * DAY),
+    ]
+    windows = [replace(window(form), id=f"w{n}") for n, form in enumerate(forms)]
+    several = policy(*windows, PROVISIONAL)
+    timeline = Timeline.build(several, BEFORE, BEFORE + days * DAY)
+    now = BEFORE + timedelta(minutes=minute % (days * 24 * 60))
+    agenda = Agenda.build(timeline, Orders())
+    for _ in range(2):
+        assert list(agenda.transitions(now)) == list(transitions(several, now))
+
+
+def test_what_is_far_ahead_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rare = window(Recurring("FREQ=YEARLY", wall(2026, 12, 1, 8), timedelta(hours=12)))
+    over = Timeline.build(policy(rare), AFTER, AFTER + DAY)
+    asked = list(Agenda.build(over, Orders()).transitions(AFTER))
+    monkeypatch.setattr(timelines, "occurrences", None)
+    later = AFTER + timedelta(hours=1)
+    assert list(Agenda.build(over, Orders()).transitions(later)) == asked != []
 
 
 def test_a_trial_has_an_edge_at_its_deadline_and_stays_in_sight_as_closed() -> None:
