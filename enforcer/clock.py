@@ -28,6 +28,9 @@ class Clock(Protocol):
     def now_ns(self) -> int:
         """The same in nanoseconds since the epoch."""
 
+    def monotonic_ns(self) -> int:
+        """Nanoseconds since an unknown instant; no setting of the clock moves it."""
+
     def synchronised(self) -> bool:
         """Whether the kernel believes that something keeps its clock right."""
 
@@ -42,6 +45,9 @@ class SystemClock:
 
     def now_ns(self) -> int:
         return time.time_ns()
+
+    def monotonic_ns(self) -> int:
+        return time.monotonic_ns()
 
     def synchronised(self) -> bool:
         if self._asked is None:

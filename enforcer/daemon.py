@@ -17,6 +17,7 @@ from enforcer.clock import Clock
 from enforcer.days import DAY_LEAD, Days
 from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
+from enforcer.hardends import HardEnds
 from enforcer.lookup.planner import Planned
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.observe.snapshot import Occurrence, Snapshot
@@ -80,6 +81,7 @@ class Daemon:
         self._agenda = Agenda.build(self._timeline, orders)
         self._stepped_at = self._rests_since = now
         self._prepared: Prepared | None = None
+        self._hard_ends = HardEnds(clock)
         self._held: dict[str, Stage] = {}
         self._settled: Settled | None = None
         self._last: Outcome | None = None
@@ -137,6 +139,8 @@ class Daemon:
         """Brings the kernel to what is wanted now. Safe to call at any time, and often."""
         now = self._stepped_at = self._clock.now()
         self._days.turn(self._config, self._day_at(now), now)
+        if self._trusted():
+            self._hard_ends.remember(self.active(now))
         prepared, self._prepared = self._prepared, None
         outcome = self._reconcile(self._wanted(now), prepared)
         if outcome.result != "failed":
@@ -184,7 +188,8 @@ class Daemon:
         policy = self._config.policy
         if self.standing_down is not None:
             return Wanted(policy, (), self.tables, idle=True)
-        may_arm = self._trusted() and self.orders.readable
+        ends = None if self._trusted() else self._hard_ends.by_the_clock()
+        may_arm = ends is None and self.orders.readable
         active = self.active(now)
         edge = self.agenda(now).next_edge(now)
         coming: tuple[Activation, ...] = ()
@@ -192,7 +197,7 @@ class Daemon:
             ids = {a.id for a in active}
             coming = tuple(a for a in self.active(edge) if a.id not in ids)
         sampling = self._samples.sampling(policy)
-        return Wanted(policy, active, self.tables, may_arm, coming, sampling=sampling)
+        return Wanted(policy, active, self.tables, may_arm, coming, False, sampling, ends)
 
     def _reconcile(self, wanted: Wanted, prepared: Prepared | None = None) -> Outcome:
         once = partial(self._once, prepared=prepared)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Literal
 
 from enforcer.adopting import spoilt_maps
@@ -18,8 +19,8 @@ from enforcer.errors import KernelError, PromiseError
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.policy.model import Activation, Policy
 from enforcer.ruleset import promises
-from enforcer.ruleset.compiler import compile_ruleset
-from enforcer.ruleset.diff import diff
+from enforcer.ruleset.compiler import compile_ruleset, epoch_ns
+from enforcer.ruleset.diff import diff, remaining
 from enforcer.ruleset.sampling import NO_SAMPLES, Sampling
 from enforcer.ruleset.transaction import (
     Arm,
@@ -56,7 +57,9 @@ class Wanted:
     """What the policy asks for at an instant. `may_arm`: new windows may be armed, for the clock is
     right and the standing orders are known. `coming` open next, in a moment: what of them no packet
     can meet is put in place already. `idle`: nothing acts, and what is not loaded stays so.
-    `sampling`: how many packets the rules tell of.
+    `sampling`: how many packets the rules tell of. `ends`: None while the clock is trusted, else
+    when windows end at the latest, in nanoseconds since the epoch as the clock shows it; where it
+    says nothing of a window, the kernel's own timer is not made longer.
     """
 
     policy: Policy
@@ -66,6 +69,7 @@ class Wanted:
     coming: tuple[Activation, ...] = ()
     idle: bool = False
     sampling: Sampling = NO_SAMPLES
+    ends: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +118,7 @@ class Prepared:
             and [a.id for a in ours.activations] == [a.id for a in wanted.activations]
             and (ours.may_arm, ours.idle) == (wanted.may_arm, wanted.idle)
             and ours.sampling == wanted.sampling
+            and wanted.ends is None
         )
 
 
@@ -123,8 +128,12 @@ def prepare(
     """The change to what will be wanted, from a kernel read just now; None when there is nothing to
     prepare, or when it takes the ordinary way to say what is wrong.
     """
+    if wanted.ends is not None:
+        # By a clock that may be set at any moment nothing is planned.
+        return None
     front = not _front_can_wait(wanted.tables, state)
-    desired, violations = _checked(wanted, _armable(wanted, state), state, front=front)
+    active = _armable(wanted, state, now_ns)
+    desired, violations = _checked(wanted, active, state, front=front)
     if violations:
         return None
     try:
@@ -185,7 +194,7 @@ def reconcile(
                 state = replace(state, ledger=suspicion.trusted(state.ledger))
             if spoilt:
                 state = replace(state, ledger=Suspicion(spoilt).trusted(state.ledger))
-            active = _armable(wanted, state)
+            active = _armable(wanted, state, seen_ns)
             front = not _front_can_wait(wanted.tables, state)
             desired, violations = _checked(wanted, active, state, front=front)
             change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
@@ -202,7 +211,7 @@ def reconcile(
                     state,
                     tuple(done),
                     tuple(a.id for a in active) if not violations else (),
-                    tuple(a.id for a in wanted.activations if a not in active),
+                    _others(wanted.activations, active),
                     drifted,
                     attempt,
                     violations,
@@ -238,9 +247,36 @@ def reconcile(
     )  # fmt: skip
 
 
-def _armable(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:
-    """Where nothing new may be armed, what is armed stays so."""
-    return wanted.activations if wanted.may_arm else _armed(wanted, state)
+def _armable(wanted: Wanted, state: KernelState, now_ns: int) -> tuple[Activation, ...]:
+    """Where nothing new may be armed, what is armed stays so; up to its end and no longer, whatever
+    a clock that nobody keeps right shows.
+    """
+    armable = wanted.activations if wanted.may_arm else _armed(wanted, state)
+    ends = wanted.ends
+    if ends is None:
+        return armable
+    return tuple(
+        ended_by(a, ends[a.id] if a.id in ends else now_ns + _left_ns(a, state)) for a in armable
+    )
+
+
+def ended_by(activation: Activation, end_ns: int) -> Activation:
+    """The same, ended at an instant (nanoseconds since the epoch) unless it ends before."""
+    over_us = -(-(epoch_ns(activation.ends_at) - end_ns) // 1000)
+    if over_us <= 0:
+        return activation
+    return replace(activation, ends_at=activation.ends_at - timedelta(microseconds=over_us))
+
+
+def _left_ns(activation: Activation, state: KernelState) -> int:
+    """What the kernel's own timer has left, of both families."""
+    there = state.sets.get(ArmingSet(activation.id, 0, None).name)
+    return min(remaining(there).values(), default=0) if there is not None else 0
+
+
+def _others(activations: Iterable[Activation], active: Iterable[Activation]) -> tuple[str, ...]:
+    ids = {a.id for a in active}
+    return tuple(a.id for a in activations if a.id not in ids)
 
 
 def _armed(wanted: Wanted, state: KernelState) -> tuple[Activation, ...]:

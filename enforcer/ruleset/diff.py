@@ -193,7 +193,7 @@ class _Difference:
                 continue
             there = self.state.sets.get(c.name)
             fresh = there is None or c.name in self.stale_sets
-            left = {} if fresh or there is None else _remaining(there)
+            left = {} if fresh or there is None else remaining(there)
             if not _armed_well(c, left, self.now_ns):
                 ops.append(t.Arm(c, frozenset(f for f in FAMILIES if f in left)))
         return ops
@@ -242,7 +242,7 @@ def _set_names(chain: v.Chain) -> frozenset[str]:
     return frozenset(names)
 
 
-def _remaining(there: t.SetState) -> dict[int, int]:
+def remaining(there: t.SetState) -> dict[int, int]:
     """Family → nanoseconds left, of an arming set as it was read."""
     left: dict[int, int] = {}
     for element in there.elements:

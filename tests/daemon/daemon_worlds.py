@@ -70,12 +70,21 @@ class TurnedClock:
 
     def __init__(self, now: datetime) -> None:
         self.at, self.right = now, True
+        self._set_by = timedelta()
+
+    def set_by(self, by: timedelta) -> None:
+        """Somebody sets it, which moves no timer of the kernel."""
+        self.at += by
+        self._set_by += by
 
     def now(self) -> datetime:
         return self.at
 
     def now_ns(self) -> int:
         return epoch_ns(self.at)
+
+    def monotonic_ns(self) -> int:
+        return epoch_ns(self.at - self._set_by)
 
     def synchronised(self) -> bool:
         return self.right
@@ -88,7 +97,7 @@ class World:
         self.main = MAIN % str(require_clock).lower()
         self.windows, self.registry = WINDOWS, REGISTRY
         self.clock = TurnedClock(now)
-        self.kernel = FakeKernel(self.clock.now_ns, ["lo", "wan0", "lan0"])
+        self.kernel = FakeKernel(self.clock.monotonic_ns, ["lo", "wan0", "lan0"])
         self.daemon = self.start()
 
     def configuration(self, orders: Orders = Orders()) -> Configuration:  # noqa: B008 - a value
