@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, counted, fields, print_json, utc_short
+from enforcer.cli.terminal import (
+    Painter,
+    counted,
+    fields,
+    print_json,
+    terminal_columns,
+    utc_short,
+)
 from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -50,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print_json(view(told))
     else:
-        print("\n".join(text(told, Painter(args))))
+        print("\n".join(text(told, Painter(args), terminal_columns())))
         if told.broken is not None:
             print(f"enforcer: {told.broken}", file=sys.stderr)
     return 0 if told.ok else EXIT_FAILED
@@ -88,7 +95,7 @@ def _link(record: Record | None) -> dict[str, Any] | None:
     return {"seq": record.seq, "digest": record.digest, "at": utc_text(record.at)}
 
 
-def text(told: Verified, paint: Painter) -> list[str]:
+def text(told: Verified, paint: Painter, columns: int | None = None) -> list[str]:
     chain = paint("whole", "green") if told.ok else paint("broken", "red")
     size = f"{counted(told.records, 'record')} in {counted(len(told.files), 'file')}"
     rows = [("chain", f"{chain}, {size}")]
@@ -99,4 +106,4 @@ def text(told: Verified, paint: Painter) -> list[str]:
             ("digest", told.newest.digest),
         ]
     rows += [("note", note) for note in told.notes]
-    return fields(rows)
+    return fields(rows, columns)

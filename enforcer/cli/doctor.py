@@ -8,13 +8,12 @@ import argparse
 import errno
 import os
 import shutil
-import textwrap
 from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, counted, print_json
+from enforcer.cli.terminal import Painter, counted, print_json, wrapped
 from enforcer.cli.waiting import Waiting
 
 if TYPE_CHECKING:
@@ -175,19 +174,15 @@ def text(findings: Sequence[Finding], paint: Painter, width: int) -> list[str]:
     lines = []
     for f in findings:
         fact = f"{f.about}: {f.fact}" if f.about else f.fact
-        first, *more = _wrapped(fact, room)
+        first, *more = wrapped(fact, room)
         head = paint(f.level.ljust(7), _STYLES[f.level]) + f"  {f.check}".ljust(margin - 7)
         lines.append(head + first)
         lines += [" " * margin + line for line in more]
         if f.remedy:
-            lines += [" " * margin + paint(line, "dim") for line in _wrapped(f"→ {f.remedy}", room)]
+            lines += [" " * margin + paint(line, "dim") for line in wrapped(f"→ {f.remedy}", room)]
     levels = counts(findings)
     lines.append("")
     lines.append(
         f"{levels['ok']} ok, {counted(levels['warning'], 'warning')}, {levels['fail']} failed"
     )
     return lines
-
-
-def _wrapped(line: str, room: int) -> list[str]:
-    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]

@@ -16,7 +16,9 @@ from enforcer.cli.terminal import (
     fields,
     instant,
     print_json,
+    terminal_columns,
     utc_short,
+    wrapped,
 )
 from enforcer.cli.waiting import Waiting
 from enforcer.policy.prefix import Prefix, Service, parse_service
@@ -81,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     if args.format == "json":
         print_json(answer)
     else:
-        print("\n".join(_text(answer, explained.windows, explained.at, Painter(args))))
+        paint = Painter(args)
+        told = _text(answer, explained.windows, explained.at, paint, terminal_columns())
+        print("\n".join(told))
         _warn(args, answer)
     return EXIT_HELD_BACK if answer["verdict"] == "held_back" else 0
 
@@ -91,7 +95,11 @@ _MEMBER = {None: "not asked", True: "holds", False: "does not hold it"}
 
 
 def _text(
-    answer: dict[str, Any], activations: Sequence[Activation], at: datetime, paint: Painter
+    answer: dict[str, Any],
+    activations: Sequence[Activation],
+    at: datetime,
+    paint: Painter,
+    columns: int | None = None,
 ) -> list[str]:
     name = answer["verdict"]
     flow = answer["address"]
@@ -120,7 +128,8 @@ def _text(
     # Without a destination guard is judged as if the flow went to the estate: say so up here.
     asked = " (as a new flow to the estate; name another end with --to)"
     supposed = asked if not answer["to"] and name in {"held_back", "let_in"} else ""
-    return [f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}{supposed}", *fields(rows)]
+    first = f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}{supposed}"
+    return [*wrapped(first, columns), *fields(rows, columns)]
 
 
 def _kernel_text(address: str, end: dict[str, Any], reason: str | None) -> str:

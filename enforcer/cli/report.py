@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enforcer.cli.main import EXIT_FAILED, usage_error
-from enforcer.cli.terminal import instant
+from enforcer.cli.terminal import instant, terminal_columns
 
 if TYPE_CHECKING:
     from enforcer.observe.report import Report
@@ -81,7 +81,7 @@ def rendered(report: Report, form: str) -> str:
         return json.dumps(view(report), indent=2, ensure_ascii=False) + "\n"
     from enforcer.observe.report_text import lines
 
-    return "\n".join(lines(report)) + "\n"
+    return "\n".join(lines(report, terminal_columns())) + "\n"
 
 
 def _write(path: Path, text: str) -> int:

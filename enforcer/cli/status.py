@@ -60,7 +60,7 @@ def _unanswered(args: argparse.Namespace, reason: str) -> int:
     if args.format == "json":
         print_json(unanswered_view(reason, held, now))
     else:
-        print("\n".join(unanswered_text(reason, held, now, Painter(args))))
+        print("\n".join(unanswered_text(reason, held, now, Painter(args), terminal_columns())))
         print(f"enforcer: {reason}", file=sys.stderr)
     return EXIT_FAILED
 
@@ -82,7 +82,9 @@ def unanswered_view(reason: str, held: Held, now: datetime) -> dict[str, Any]:
     }
 
 
-def unanswered_text(reason: str, held: Held, now: datetime, paint: Painter) -> list[str]:
+def unanswered_text(
+    reason: str, held: Held, now: datetime, paint: Painter, columns: int | None = None
+) -> list[str]:
     """What the kernel does by itself, and for how long."""
     if held.state is None:
         kernel = f"unknown ({held.reason})"
@@ -98,7 +100,7 @@ def unanswered_text(reason: str, held: Held, now: datetime, paint: Painter) -> l
         kernel += "\nto end it now: enforcer disarm"
     else:
         kernel = "nothing" + _left_behind(held)
-    return fields([("daemon", paint("does not answer", "red")), ("armed", kernel)])
+    return fields([("daemon", paint("does not answer", "red")), ("armed", kernel)], columns)
 
 
 def _left_behind(held: Held) -> str:
@@ -157,7 +159,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
     if "audit" in s:
         newest = f"{counted(s['audit']['records'], 'record')}, newest {s['audit']['digest'][:16]}"
         rows.append(("audit", newest))
-    lines = fields(rows)
+    lines = fields(rows, columns)
     if s["windows"]:
         shown = [
             (

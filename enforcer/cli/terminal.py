@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
@@ -15,6 +17,9 @@ from typing import Any, TextIO
 from enforcer.policy.model import Window
 from enforcer.ruleset import question
 
+# Below that, lines of a word each would be worse to read than those the terminal breaks.
+_NARROWEST = 24
+_COLOUR = re.compile(r"\x1b\[\d+m")
 _CODES = {"bold": "1", "red": "31", "green": "32", "yellow": "33", "dim": "2"}
 
 
@@ -55,7 +60,10 @@ def fitted(
     if columns is None or max(map(len, (head, *lines))) <= columns:
         return [head], [[line] for line in lines]
     return [], [
-        [row[0], *(f"  {line}" for line in fields(zip(header[1:], row[1:], strict=True)))]
+        [
+            row[0],
+            *(f"  {line}" for line in fields(zip(header[1:], row[1:], strict=True), columns - 2)),
+        ]
         for row in listed
     ]
 
@@ -93,15 +101,29 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def fields(rows: Iterable[tuple[str, str]]) -> list[str]:
-    """`name  value` in two columns; a value of several lines stays in its column."""
+def fields(rows: Iterable[tuple[str, str]], columns: int | None = None) -> list[str]:
+    """`name  value` in two columns; a value of several lines stays in its column, and one that is
+    wider than a terminal of `columns` is broken at words.
+    """
     listed = list(rows)
     width = max((len(name) for name, _ in listed), default=0)
     lines = []
     for name, value in listed:
-        for head, line in zip_longest([name], value.splitlines() or [""], fillvalue=""):
+        room = None if columns is None else columns - width - 2
+        parts = [part for line in value.splitlines() for part in wrapped(line, room)]
+        for head, line in zip_longest([name], parts or [""], fillvalue=""):
             lines.append(f"{head.ljust(width)}  {line}".rstrip())
     return lines
+
+
+def wrapped(line: str, room: int | None) -> list[str]:
+    """A line as several, broken at words where it is longer than `room` (None: endless). A word is
+    never broken: it may be an address or a command.
+    """
+    if room is None or len(_COLOUR.sub("", line)) <= room:
+        return [line]
+    room = max(room, _NARROWEST)
+    return textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False) or [""]
 
 
 # Windows lie in these years (`policy`), the record begins after the first, and any span of days

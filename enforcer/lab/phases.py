@@ -22,19 +22,23 @@ class Promise(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """`window` is the one that is open during the phase."""
+    """`window` is the one that is open during the phase; `head` stands over its column, `meaning`
+    in the legend below.
+    """
 
     id: str
     title: str
+    head: str
+    meaning: str
     window: str | None = None
 
 
 PHASES = (
-    Phase("before", "before"),
-    Phase("during", "during", FIRST),
-    Phase("after", "after"),
-    Phase("killed", "killed inside", SECOND),
-    Phase("past", "past its end"),
+    Phase("before", "before", "before", "no window is open yet"),
+    Phase("during", "during", "during", f"window {FIRST} is open", FIRST),
+    Phase("after", "after", "after", f"{FIRST} has ended"),
+    Phase("killed", "killed inside", "killed", f"{SECOND} is open, and its daemon killed", SECOND),
+    Phase("past", "past its end", "past", f"{SECOND} has ended, and no daemon runs"),
 )
 
 
@@ -133,6 +137,14 @@ class Cell:
             return f"{got:,}" if got else self.words[1]
         word = {of: self.words[0], 0: self.words[1]}.get(got, "some")
         return f"{word} {got}/{of}"
+
+    @property
+    def short(self) -> str:
+        """As `text`, for a column of seven letters with its mark: what passed of what was tried."""
+        got, of = self.count.got, self.count.of
+        if of is not None:
+            return f"{got}/{of}"
+        return (f"{got:,}" if got < 10_000 else f"{got // 1000}k") if got else self.words[1]
 
     @property
     def detail(self) -> str:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import textwrap
 
 from enforcer.lab.phases import PHASES, TRAFFIC, WATCHED, Cell, Check, Report, Row
 
 GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
-GAP = "  "
-CELL_WIDTH = max(len("✓ held back 0/10"), *(len(phase.title) for phase in PHASES))
+# Narrow enough for a terminal of 80 columns; what the columns mean stands in the legend.
+GAP = " "
+CELL_WIDTH = max(len("✓ 10/10"), *(len(phase.head) for phase in PHASES))
 TITLE_WIDTH = max(len(row.title) for row in TRAFFIC + WATCHED)
 HEIGHT = 1 + len(TRAFFIC) + 1 + len(WATCHED)
 WIDTH = TITLE_WIDTH + len(PHASES) * (len(GAP) + CELL_WIDTH)
@@ -16,7 +18,7 @@ WIDTH = TITLE_WIDTH + len(PHASES) * (len(GAP) + CELL_WIDTH)
 
 def table(report: Report, color: bool = False) -> str:
     """Rows × phases; phases that are still to come are empty columns."""
-    heads = GAP.join(phase.title.ljust(CELL_WIDTH) for phase in PHASES)
+    heads = GAP.join(phase.head.ljust(CELL_WIDTH) for phase in PHASES)
     header = f"{' ' * TITLE_WIDTH}{GAP}{heads}".rstrip()
     lines = [_paint(header, BOLD, color)]
     lines += [_line(row, report, color) for row in TRAFFIC]
@@ -25,9 +27,22 @@ def table(report: Report, color: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def legend(color: bool = False) -> str:
+    """What columns and cells mean, one thing a line."""
+    good, bad = _mark(True, color), _mark(False, color)
+    meanings = [(phase.head, phase.meaning) for phase in PHASES]
+    meanings += [
+        ("10/10", "all of ten passed, five by IPv4 and five by IPv6; 0/10: all were held back"),
+        ("", "(in the lower rows: so many packets had it; a plain number counts all)"),
+    ]
+    lines = [f"  {name:<8}{meaning}" for name, meaning in meanings]
+    lines.append(f"  {good} {bad}     what the promises say, and not what they say")
+    return "\n".join(lines) + "\n"
+
+
 def text(report: Report, color: bool = False) -> str:
-    """Everything: table, checks, metrics, and the verdict in one sentence."""
-    parts = [table(report, color)]
+    """Everything: table, legend, checks, metrics, and the verdict in one sentence."""
+    parts = [table(report, color), legend(color)]
     if report.checks:
         parts.append("".join(_check(check, color) for check in report.checks))
     if report.metrics:
@@ -43,7 +58,8 @@ def verdict(report: Report, color: bool = False) -> str:
         return _paint(words, GREEN, color) + "\n"
     found = report.differs
     words = f"{len(found)} {'thing is' if len(found) == 1 else 'things are'} not what was promised:"
-    return "\n".join([_paint(words, RED, color), *(f"  {each}" for each in found)]) + "\n"
+    told = [line for each in found for line in _wrapped(each, "  ", "    ")]
+    return "\n".join([_paint(words, RED, color), *told]) + "\n"
 
 
 def as_json(report: Report) -> str:
@@ -97,11 +113,21 @@ def _line(row: Row, report: Report, color: bool) -> str:
 
 
 def _cell(cell: Cell, color: bool) -> str:
-    return f"{_mark(cell.ok, color)} {cell.text.ljust(CELL_WIDTH - 2)}"
+    return f"{_mark(cell.ok, color)} {cell.short.ljust(CELL_WIDTH - 2)}"
 
 
 def _check(check: Check, color: bool) -> str:
-    return f"{check.title.ljust(TITLE_WIDTH)}{GAP}{_mark(check.ok, color)} {check.value}\n"
+    first, *more = _wrapped(check.value, "", "", WIDTH - TITLE_WIDTH - len(GAP) - 2)
+    lines = [f"{check.title.ljust(TITLE_WIDTH)}{GAP}{_mark(check.ok, color)} {first}"]
+    lines += [f"{' ' * TITLE_WIDTH}{GAP}  {line}" for line in more]
+    return "\n".join(lines) + "\n"
+
+
+def _wrapped(text: str, first: str, others: str, width: int = WIDTH) -> list[str]:
+    return textwrap.wrap(
+        text, width, initial_indent=first, subsequent_indent=others,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _mark(ok: bool, color: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 
@@ -24,8 +25,8 @@ MEASURES = {
 }
 
 
-def lines(report: Report) -> list[str]:
-    """For a terminal, a mail, or a printer."""
+def lines(report: Report, columns: int | None = None) -> list[str]:
+    """For a terminal, a mail, or a printer. What is wider than `columns` is broken at words."""
     many = len(report.windows)
     head = [
         f"Report of gateway {report.gateway or '(unknown)'}",
@@ -34,14 +35,27 @@ def lines(report: Report) -> list[str]:
         f"{many:,} window{'' if many == 1 else 's'}" + (": " + in_all(report) if many else ""),
     ]
     return [
-        *head,
-        *(line for shown in report.windows for line in _window(shown)),
-        *_incidents(report),
-        *_foot(report),
+        *(part for line in head for part in _broken("", line, columns)),
+        *(line for shown in report.windows for line in _window(shown, columns)),
+        *(part for line in _incidents(report) for part in _broken("", line, columns)),
+        *(part for line in _foot(report) for part in _broken("", line, columns)),
     ]
 
 
-def _window(s: Shown) -> Iterator[str]:
+def _broken(name: str, text: str, columns: int | None) -> list[str]:
+    """`name` and `text` in lines of at most `columns`; the second and later ones stand further in,
+    below a name's text.
+    """
+    if columns is None or len(name + text) <= columns:
+        return [(name + text).rstrip()]
+    under = " " * (len(name) or len(text) - len(text.lstrip()) + 2)
+    return textwrap.wrap(
+        text, columns, initial_indent=name, subsequent_indent=under,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
+
+
+def _window(s: Shown, columns: int | None) -> Iterator[str]:
     yield ""
     yield f"{s.window}" + (" (staged: counted, nothing held back)" if s.stage else "")
     rows = [
@@ -55,7 +69,7 @@ def _window(s: Shown) -> Iterator[str]:
     ]
     for name, value in rows:
         for number, line in enumerate(printable(value).splitlines() or [""]):
-            yield f"  {name if number == 0 else '':<12}{line}".rstrip()
+            yield from _broken(f"  {name if number == 0 else '':<12}", line, columns)
 
 
 def incident(i: Incident) -> tuple[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,23 @@ def test_the_table_is_as_wide_and_as_high_as_it_says():
     lines = table.table(report()).splitlines()
     assert max(len(line) for line in lines) <= table.WIDTH
     assert len(lines) == table.HEIGHT
+
+
+def test_nothing_of_it_is_wider_than_a_terminal_of_eighty_columns():
+    assert table.WIDTH <= 80
+    checks = (
+        Check("edges", "lab-1 as unregistered TCP", "held back 12 ms after its start, " * 3, True),
+    )
+    for shown in (report(), broken(), replace(report(), checks=checks)):
+        assert max(map(len, table.text(shown).splitlines())) <= 80
+    many = judge(PHASES[1], {row.id: Count(1_234_567) for row in ROWS})
+    widest = max(len(f"✓ {cell.short}") for cell in many.values())
+    assert widest <= table.CELL_WIDTH
+
+
+def test_the_legend_has_every_column():
+    heads = table.table(report()).splitlines()[0].split()
+    assert heads == [line.split()[0] for line in table.legend().splitlines()[: len(PHASES)]]
 
 
 def test_colours_change_nothing_but_colours():
