@@ -189,7 +189,9 @@ def _listed(rows: list[dict[str, Any]], most: int) -> Iterator[str]:
         for row in rows[:most]
     ]
     if cells:
-        yield from table(cells, ("gateway", "track", "revision", "armed", "state"))
+        header = ("gateway", "track", "revision", "armed", "state")
+        head, blocks = fitted(cells, header, terminal_columns())
+        yield from chain(head, *blocks)
         if len(rows) > most:
             yield f"… and {len(rows) - most:,} more; for every gateway: --all, or --format json"
         yield ""

@@ -142,8 +142,11 @@ class Cell:
     def short(self) -> str:
         """As `text`, for a column of seven letters with its mark: what passed of what was tried."""
         got, of = self.count.got, self.count.of
-        if of is not None:
+        if of is not None and of < 100:
             return f"{got}/{of}"
+        if of is not None:
+            # Only all of it is 100%, and only nothing 0%.
+            return f"{got // of * 100 or max(min(100 * got // of, 99), got and 1)}%"
         return (f"{got:,}" if got < 10_000 else f"{got // 1000}k") if got else self.words[1]
 
     @property

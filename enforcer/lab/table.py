@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections.abc import Iterable, Iterator
 
 from enforcer.lab.phases import PHASES, TRAFFIC, WATCHED, Cell, Check, Report, Row
+from enforcer.lab.witness import Sample, samples
 
 GREEN, RED, DIM, BOLD, PLAIN = "\x1b[32m", "\x1b[31m", "\x1b[2m", "\x1b[1m", "\x1b[0m"
 # Narrow enough for a terminal of 80 columns; what the columns mean stands in the legend.
@@ -32,8 +34,8 @@ def legend(color: bool = False) -> str:
     good, bad = _mark(True, color), _mark(False, color)
     meanings = [(phase.head, phase.meaning) for phase in PHASES]
     meanings += [
-        ("10/10", "all of ten passed, five by IPv4 and five by IPv6; 0/10: all were held back"),
-        ("", "(in the lower rows: so many packets had it; a plain number counts all)"),
+        ("10/10", "all ten passed, five by IPv4, five by IPv6; 0/10: all held back"),
+        ("", "(below: so many of the packets had it; a plain number is a count)"),
     ]
     lines = [f"  {name:<8}{meaning}" for name, meaning in meanings]
     lines.append(f"  {good} {bad}     what the promises say, and not what they say")
@@ -46,7 +48,7 @@ def text(report: Report, color: bool = False) -> str:
     if report.checks:
         parts.append("".join(_check(check, color) for check in report.checks))
     if report.metrics:
-        lines = "".join(f"  {line}\n" for line in report.metrics)
+        lines = "".join(f"  {line}\n" for line in _metrics(report.metrics))
         parts.append("What Prometheus read while the first window was open:\n" + lines)
     parts.append(verdict(report, color))
     return "\n".join(parts)
@@ -102,6 +104,30 @@ def _cell_document(cell: Cell) -> dict[str, object]:
             f"ipv{family}": {"got": got, "of": of} for family, got, of in cell.count.by_family
         },
     }
+
+
+def _metrics(lines: Iterable[str]) -> Iterator[str]:
+    """Lines of a metrics page: of a name that has several, a table of the labels that differ."""
+    found: dict[str, list[Sample]] = {}
+    for sample in samples("\n".join(lines)):
+        found.setdefault(sample.name, []).append(sample)
+    for name, group in found.items():
+        every = [sample.labels for sample in group]
+        same = {
+            key: value for key, value in every[0].items() if all(e.get(key) == value for e in every)
+        }
+        told = ",".join(f'{key}="{value}"' for key, value in same.items())
+        if len(group) == 1:
+            yield f"{name}{{{told}}} {group[0].value:,.0f}"
+            continue
+        yield f"{name}{{{told}}}"
+        keys = [key for key in every[0] if key not in same]
+        rows = [keys, *([sample.labels.get(key, "") for key in keys] for sample in group)]
+        values = ["", *(f"{sample.value:,.0f}" for sample in group)]
+        widths = [max(len(row[n]) for row in rows) for n in range(len(keys))]
+        for row, value in zip(rows, values, strict=True):
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            yield f"  {'  '.join(cells)}  {value:>{max(map(len, values))}}".rstrip()
 
 
 def _line(row: Row, report: Report, color: bool) -> str:

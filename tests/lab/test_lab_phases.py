@@ -145,3 +145,20 @@ def test_a_phase_that_was_not_reached_fails():
 def test_a_check_that_failed_is_named_with_its_value():
     report = Report(good_report().columns, (Check("share", "reserved on wan0", "300Mbit", False),))
     assert report.differs == ["reserved on wan0: 300Mbit"]
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"),
+    [
+        (Count(3, 10), "3/10"),
+        (Count(278, 278), "100%"),
+        (Count(277, 278), "99%"),
+        (Count(1, 1000), "1%"),
+        (Count(0, 1000), "0%"),
+        (Count(0), "none"),
+        (Count(1241), "1,241"),
+        (Count(1_234_567), "1234k"),
+    ],
+)
+def test_a_narrow_cell_never_rounds_to_all_or_to_nothing(count, shown):
+    assert Cell(count, Promise.ANY, ("all", "none")).short == shown
