@@ -8,11 +8,12 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.fleets import add_file, failed, seconds, settings, store
 from enforcer.cli.main import EXIT_FAILED, usage_error
-from enforcer.cli.terminal import Painter, counted, print_json, table
+from enforcer.cli.terminal import Painter, counted, fitted, print_json, terminal_columns
 from enforcer.policy.words import shown
 
 if TYPE_CHECKING:

@@ -61,6 +61,8 @@ _BOM = b"\xef\xbb\xbf"
 MOST_COUNTED = 1_000_000
 # The header stands within so many lines of comments and blanks.
 _PREAMBLE_LINES = 10_000
+# Other forms are not for the daemon, which reads one file strictly, but for people's own hands.
+IMPORT = "make it with `enforcer registry import`"
 # What a line of the plain form begins with.
 PREFIX_LIKE = re.compile(r"[0-9A-Fa-f]{0,4}[:.]|[0-9]{1,3}(/|$)")
 
@@ -124,7 +126,7 @@ def _form(name: str, data: bytes, categories: Sequence[str]) -> tuple[int, int, 
     """Where the rows begin: position and line number; and whether it is the plain form."""
     other = disguised(data)
     if other is not None:
-        raise _refused(name, other)
+        raise _refused(name, f"{other}, or {IMPORT}" if data.startswith(b"PK") else other)
     at = len(_BOM) if data.startswith(_BOM) else 0
     number = 0
     while at < len(data):
@@ -158,10 +160,13 @@ def _is_header(name: str, number: int, line: bytes) -> bool:
     if is_markup(line):
         raise _refused(name, MARKUP, number, 1)
     if line.lstrip()[:1] in (b"[", b"{"):
-        raise _refused(name, f"is JSON; write CSV that begins with {HEADER}", number, 1)
+        raise _refused(
+            name, f"is JSON; write CSV that begins with {HEADER}, or {IMPORT}", number, 1
+        )
     for other, title in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "bars")):
         if line.count(other) == len(FIELDS) - 1:
-            raise _refused(name, f"fields are separated by {title}; use commas", number, 1)
+            remedy = "use commas" if title == "bars" else f"use commas, or {IMPORT}"
+            raise _refused(name, f"fields are separated by {title}; {remedy}", number, 1)
     try:
         text = decode_line(line)
         if "," not in text and PREFIX_LIKE.match(text.strip()):

@@ -2,8 +2,8 @@
 
 The one entry: `read_registry`. In: bytes, and what the caller knows. Out: a `Reading`, or a
 `PolicyError` with every problem's place in the source. The contract's CSV and plain lists go to
-their parser as they are; other forms are written as that CSV first (`gathering.py`), so that what
-is refused, and why, is the same for all.
+their parser as they are; other forms, and CSV with other separators, are written as that CSV first
+(`gathering.py`), so that what is refused, and why, is the same for all.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from enforcer.policy.words import nearest, shown
 from enforcer.registries.delegated import Chosen, is_delegated, read_delegated
 from enforcer.registries.gathering import Gathering, Note, Notes, Progress, categories_of
 from enforcer.registries.jsonform import read_json
+from enforcer.registries.separated import read_separated, separator_of
 from enforcer.registries.table import has_header, read_table
 from enforcer.registries.workbook import Sheet, Workbook
 from enforcer.registries.zipped import SheetError
@@ -94,7 +95,8 @@ def read_registry(
         remedy = f"write {close}" if close else f"write one of {', '.join(categories)}"
         fact = f"category {shown(asked.category)} is not declared"
         raise _refused(name, f"{fact}; {remedy}, or declare it")
-    if form == "csv":
+    separator = separator_of(data) if form == "csv" else None
+    if form == "csv" and separator is None:
         known = categories if categories is not None else _named_in(name, categories_of(data))
         registry = parse_registry(name, data, known)
         return Reading(_with_ids(registry, asked.id_prefix), form)
@@ -102,7 +104,10 @@ def read_registry(
         return _plain(name, data, categories, asked)
     out = Gathering(name)
     declared = None if categories is None else tuple(categories)
-    _CONVERT[form](data, out, declared, asked, progress)
+    if separator is not None:
+        _separated(data, separator, out, declared, asked, progress)
+    else:
+        _CONVERT[form](data, out, declared, asked, progress)
     if out.is_empty:
         remedy = "choose other records" if form == "delegated" else "check that it is the right one"
         raise _refused(name, f"no registration in it; {remedy}")
@@ -189,6 +194,15 @@ def _json(data: bytes, out: Gathering, known: _Known, asked: Asked, progress: Pr
         category=asked.category,
         id_prefix=asked.id_prefix,
         progress=progress,
+    )
+
+
+def _separated(
+    data: bytes, separator: str, out: Gathering, known: _Known, asked: Asked, progress: Progress
+) -> None:
+    sheet = read_separated(_text(out.name, data), separator, out, progress)
+    read_table(
+        sheet, out, known, category=asked.category, id_prefix=asked.id_prefix, from_1904=False
     )
 
 

@@ -98,12 +98,12 @@ def test_nothing_of_it_is_wider_than_a_terminal_of_eighty_columns():
 def test_metrics_are_a_table_of_the_labels_that_differ():
     page = (
         'enforcer_window_active{window="lab-1"} 1.0',
-        'enforcer_packets_total{category="mission",family="ipv4",measure="guard",window="lab-1"} 9.0',
-        'enforcer_packets_total{category="x",family="ipv6",measure="guard",window="lab-1"} 1518.0',
+        'enforcer_packets_total{category="mission",family="ipv4",measure="m",window="lab-1"} 9.0',
+        'enforcer_packets_total{category="x",family="ipv6",measure="m",window="lab-1"} 1518.0',
     )
     told = table.text(replace(report(), metrics=page)).splitlines()
     assert told[told.index('  enforcer_window_active{window="lab-1"} 1') + 1 : -2] == [
-        '  enforcer_packets_total{measure="guard",window="lab-1"}',
+        '  enforcer_packets_total{measure="m",window="lab-1"}',
         "    category  family",
         "    mission   ipv4        9",
         "    x         ipv6    1,518",
