@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         choices=(*SHELLS, "windows"),
         help="for the script of a shell: source <(enforcer completion bash); "
         "enforcer completion fish | source. `windows` prints what the scripts ask for: the ids of "
-        "windows that are on or ahead",
+        "windows that are on or ahead, and not closed",
     )
 
 
@@ -55,4 +55,6 @@ def _window_ids(args: argparse.Namespace) -> list[str]:
     except PolicyError:
         return []
     found = entries(policy, orders, now, now + _AHEAD)
-    return list(dict.fromkeys(entry.activation.id for entry in found))
+    # One that was closed stays so: nothing is left to close or to confirm.
+    open_ = (entry for entry in found if entry.state(now) != "closed")
+    return list(dict.fromkeys(entry.activation.id for entry in open_))

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from enforcer.fleet.store import Store
 
 DEFAULT_FILE = Path("/etc/enforcer/gateway.yaml")
+_NO_FLEET = (
+    "it says where the fleet is, docs/fleet.md has one to copy; a gateway of no fleet has none and "
+    "begins with: enforcer init"
+)
 _MOST_BYTES = 1024**2
 
 
@@ -39,7 +43,10 @@ def settings(path: Path, *, follows: bool = False) -> Settings:
     try:
         data = read_whole(path, _MOST_BYTES, guarded=follows)
     except (OSError, ValueError) as error:
-        raise PolicyError([Problem(str(path), 0, 0, "", refusal(error, path))]) from error
+        why = refusal(error, path)
+        if isinstance(error, FileNotFoundError) and not path.is_symlink():
+            why += f" ({_NO_FLEET})"
+        raise PolicyError([Problem(str(path), 0, 0, "", why)]) from error
     return read_settings(str(path), data, follows=follows)
 
 

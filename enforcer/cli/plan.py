@@ -69,7 +69,8 @@ def run(args: argparse.Namespace) -> int:
     with Waiting("reading the configuration"):
         config = load_configuration(args.config)
         policy = config.policy
-        at = args.at or SystemClock().now()
+        # Everything begins and ends at a whole second; a fraction only makes it hard to read.
+        at = args.at or SystemClock().now().replace(microsecond=0)
         tree = RadixTree.build(config.registry, at.date())
         tables = plan(tree, policy.registry.kernel_memory_bytes)
     if args.explain_lookup:

@@ -139,7 +139,7 @@ def _read(feed: Feed, text: bytes, categories: Sequence[str]) -> tuple[Registry,
     reading = read_registry(name, text, categories, Asked(feed.form, feed.category))
     if len(reading.registry) > feed.max_rows:
         raise RefusedError(many)
-    if reading.form == "csv":
+    if reading.strict:
         return reading.registry, text
     return reading.registry, b"".join(pieces(reading.registry, "csv"))
 

@@ -12,7 +12,7 @@ from enforcer.errors import PolicyError, Problem
 from enforcer.policy.feed import Feed
 from enforcer.policy.sections import read_main
 from enforcer.policy.yamltext import read_yaml
-from enforcer.sources.files import YAML_BYTES
+from enforcer.sources.files import YAML_BYTES, where_from
 from enforcer.sources.reading import read_whole, refusal
 
 
@@ -35,7 +35,10 @@ def read_settings(config: Path) -> Settings:
     try:
         text = read_whole(config, YAML_BYTES, guarded=True)
     except (OSError, ValueError) as error:
-        raise PolicyError([Problem(str(config), 0, 0, "", refusal(error, config))]) from error
+        why = refusal(error, config)
+        if isinstance(error, FileNotFoundError) and not config.is_symlink():
+            why += f" ({where_from(config)})"
+        raise PolicyError([Problem(str(config), 0, 0, "", why)]) from error
     document, problems = read_yaml(config.name, text)
     policy = None
     if document is not None:

@@ -54,11 +54,14 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a file says, the form that it has, and what did not survive."""
+    """What a file says, the form that it has, and what did not survive. `strict`: it is the CSV of
+    the contract to the letter, which the daemon takes as it is.
+    """
 
     registry: Registry
     form: Form
     notes: tuple[Note, ...] = ()
+    strict: bool = False
 
 
 def form_of(data: bytes) -> Form:
@@ -99,7 +102,7 @@ def read_registry(
     if form == "csv" and separator is None:
         known = categories if categories is not None else _named_in(name, categories_of(data))
         registry = parse_registry(name, data, known)
-        return Reading(_with_ids(registry, asked.id_prefix), form)
+        return Reading(_with_ids(registry, asked.id_prefix), form, strict=True)
     if form == "plain":
         return _plain(name, data, categories, asked)
     out = Gathering(name)

@@ -33,6 +33,8 @@ CALENDAR_BYTES = 16 * 1024**2
 # Some four million rows, more than the kernel holds in the memory that it is given by default.
 REGISTRY_BYTES = 256 * 1024**2
 WINDOWS_FOLDER = "windows.d"
+# Where `enforcer follow` keeps what its fleet's revision holds.
+FOLLOWED = Path("/var/lib/enforcer/fleet/current/enforcer.yaml")
 
 # The system's zones; names are listed (which opens every file of the database) for hints only.
 ZONES = Zones(zoneinfo.ZoneInfo, zoneinfo.available_timezones)
@@ -76,6 +78,18 @@ class RegistryError(PolicyError):
     """The policy is right, and registrations cannot be read: what machines write, not people."""
 
 
+def where_from(path: Path) -> str:
+    """Where a configuration comes from that is not at `path`: from the fleet, where `path` is what
+    its follower keeps or a gateway.yaml beside it names one; else from `enforcer init`.
+    """
+    if path.parts[-3:] == FOLLOWED.parts[-3:]:
+        return "enforcer follow --once fetches it, see docs/fleet.md"
+    if os.path.lexists(path.with_name("gateway.yaml")):
+        fact = "gateway.yaml beside it makes this a gateway of a fleet"
+        return f"{fact}, whose configuration is --config {FOLLOWED}: see docs/fleet.md"
+    return f"enforcer init {path.parent} writes one to begin from"
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the files of one configuration below `folder`, and gathers what is wrong with them.
@@ -95,9 +109,7 @@ class Reader:
         path = self.folder / main
         self.problems = [replace(p, file=str(path)) if p.file == main else p for p in self.problems]
         if self.problems and not os.path.lexists(path):
-            help_ = (
-                f"{self.problems[0].message} (enforcer init {self.folder} writes one to begin from)"
-            )
+            help_ = f"{self.problems[0].message} ({where_from(path)})"
             self.problems[0] = replace(self.problems[0], message=help_)
         files |= self.every(self._windows_files(), YAML_BYTES)
         if sum(map(len, files.values())) > YAML_BYTES:

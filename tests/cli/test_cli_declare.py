@@ -379,6 +379,14 @@ def test_without_a_daemon_the_kernel_is_asked_what_is_in_force(
     assert err.startswith("ddos, other: armed by the schedule; neither a daemon nor the kernel")
 
 
+def test_no_key_completes_what_is_closed_already(enforcer: Place, running: Running) -> None:
+    for name in ("ddos", "other"):
+        assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", name)[0] == 0
+    assert enforcer("completion", "windows")[1].split() == ["ddos", "other"]
+    assert enforcer("close", "ddos")[0] == 0
+    assert enforcer("completion", "windows")[1].split() == ["other"]
+
+
 def test_without_a_daemon_it_is_written_and_said(enforcer: Place) -> None:
     code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos",
                               "--confirm-within", "5m")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import select
 import threading
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ def test_nothing_to_do_is_exit_0(place: Place, kernel: FakeKernel) -> None:
     said = place.run("plan")
     assert (said.code, said.err) == (0, "")
     at, nothing = said.out.splitlines()
-    assert at.endswith(": armed ddos")
+    assert re.fullmatch(r"at \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ: armed ddos", at), "whole seconds"
     assert nothing.startswith("nothing to do: the kernel holds just this (")
     answer = place.run("plan", "--format", "json").json
     assert (answer["changes"], answer["add"], answer["remove"]) == (0, [], [])

@@ -55,6 +55,8 @@ def test_other_forms_are_kept_as_the_daemon_reads_them() -> None:
     kept = checked(b"60.0.0.0/24\n", plain).kept
     assert kept == csv(0) + b"60.0.0.0/24,60.0.0.0/24,freelancer,,,\n"
     assert checked(gzip.compress(BODY)).kept == BODY
+    semicolons = checked(BODY.replace(b",", b";")).kept
+    assert semicolons == BODY, "the daemon takes commas only"
     assert "name one with the key category" in refused(b"60.0.0.0/24\n")
 
 

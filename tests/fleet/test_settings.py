@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from enforcer.cli import fleets
 from enforcer.errors import PolicyError
 from enforcer.fleet.settings import Etcd, read_settings
 
@@ -27,6 +30,19 @@ def test_what_it_says() -> None:
     endpoints = ("https://etcd-1:2379", "https://[2001:db8::1]:2379")
     assert settings.etcd == Etcd(endpoints, ("/etc/ca.pem", None, None))
     assert [str(key) for key in settings.public_keys] == [KEY]
+
+
+def test_a_file_that_is_not_there_says_what_it_would_be(tmp_path: Path) -> None:
+    with pytest.raises(PolicyError) as refused:
+        fleets.settings(tmp_path / "gateway.yaml")
+    assert str(refused.value) == (
+        f"{tmp_path}/gateway.yaml: does not exist; create it, or correct its name (it says where "
+        "the fleet is, docs/fleet.md has one to copy; a gateway of no fleet has none and begins with: "
+        "enforcer init)"
+    )
+    (tmp_path / "gateway.yaml").symlink_to("nowhere")
+    with pytest.raises(PolicyError, match=r"correct the link, or create what it names$"):
+        fleets.settings(tmp_path / "gateway.yaml")
 
 
 def test_who_only_publishes_needs_no_gateway() -> None:

@@ -98,6 +98,17 @@ def test_a_file_that_cannot_be_read_is_named_with_the_remedy(
     assert message(folder) == f"{place}: {fact}{gone}"
 
 
+def test_the_configuration_of_a_fleets_gateway_comes_from_the_fleet(folder: Path) -> None:
+    (folder / "enforcer.yaml").unlink()
+    (folder / "gateway.yaml").write_text("version: 1\n")
+    assert message(folder).endswith(
+        "(gateway.yaml beside it makes this a gateway of a fleet, whose configuration is --config "
+        "/var/lib/enforcer/fleet/current/enforcer.yaml: see docs/fleet.md)"
+    )
+    followed = folder / "fleet" / "current" / "enforcer.yaml"
+    assert files.where_from(followed) == "enforcer follow --once fetches it, see docs/fleet.md"
+
+
 def test_a_file_that_may_not_be_read_says_who_has_to_be_let_in() -> None:
     # A test that runs as root may read everything: the sentence is checked from the error.
     assert refusal(PermissionError(13, "Permission denied")) == (
