@@ -35,11 +35,11 @@ def test_what_it_says() -> None:
 def test_a_file_that_is_not_there_says_what_it_would_be(tmp_path: Path) -> None:
     with pytest.raises(PolicyError) as refused:
         fleets.settings(tmp_path / "gateway.yaml")
-    assert str(refused.value) == (
-        f"{tmp_path}/gateway.yaml: does not exist; create it, or correct its name (it says where "
-        "the fleet is, docs/fleet.md has one to copy; a gateway of no fleet has none and begins with: "
-        "enforcer init)"
+    help_ = (
+        "(it says where the fleet is, docs/fleet.md has one to copy; a gateway of no fleet has none"
     )
+    said = f"does not exist; create it, or correct its name {help_} and begins with: enforcer init)"
+    assert str(refused.value) == f"{tmp_path}/gateway.yaml: {said}"
     (tmp_path / "gateway.yaml").symlink_to("nowhere")
     with pytest.raises(PolicyError, match=r"correct the link, or create what it names$"):
         fleets.settings(tmp_path / "gateway.yaml")
