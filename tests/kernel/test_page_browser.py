@@ -6,6 +6,7 @@ With ENFORCER_PICTURES set to a folder, the pictures of the documentation are pu
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -190,6 +191,32 @@ def test_a_keyboard_opens_the_table_and_it_stays_open_when_the_page_renews_itsel
     assert browser.run("document.getElementById('occurrences').open")
     assert browser.run("document.activeElement.closest('details')?.id") == "occurrences"
     assert browser.run("document.getElementById('stale').hidden")
+    fine(browser)
+
+
+def test_the_self_check_has_its_section_and_agrees_with_the_status_port(
+    browser: Browser, gateway: Gateway
+) -> None:
+    browser.look(PHONE)
+
+    def told() -> dict[str, str]:
+        browser.open(URL)
+        shown = browser.run("document.getElementById('samples').closest('section').innerText")
+        lines = str(shown).splitlines()
+        return dict(itertools.pairwise(lines))
+
+    def agree() -> bool:
+        """Packets go on coming: they are asked for before and after."""
+        counts, shown = gateway.status()["samples"], told()
+        return bool(
+            counts["judged"]
+            and shown["Seen"].startswith(f"{counts['seen']:,} packet")
+            and shown["Judged again"].startswith(f"{counts['judged']:,} packet")
+        )
+
+    # Forty packets were held back; at most ten a second of a kind are told of.
+    eventually(agree, "the page tells what the port does")
+    assert told()["Differ"] == "none"
     fine(browser)
 
 

@@ -217,8 +217,6 @@ def test_the_dashboard_asks_for_metrics_that_there_are_at_a_prometheus_of_choice
         "enforcer_last_good_timestamp_seconds",
         "enforcer_registry_day_refused",
         "enforcer_registry_shrink_refused",
-        "enforcer_samples_lost_total",
-        "enforcer_samples_total",
         "enforcer_window_end_timestamp_seconds",
     }
     sources = re.findall(r'"uid": "([^"]+)"', json.dumps(DASHBOARD))

@@ -189,6 +189,46 @@ def test_the_same_stands_in_a_table() -> None:
     assert ["swap mark", "over"] in [row[:2] for row in found]
 
 
+SAMPLES = {"rate": 10, "problem": None, "seen": 1230, "lost": 2, "judged": 1200, "mismatches": 0}
+
+
+def test_the_self_check_tells_what_it_has_seen() -> None:
+    document = read(html(replace(look(), samples=SAMPLES)))
+    told = part(document, "samples").text
+    for text in (
+        "while a window is armed at most 10 packets a second of each kind",
+        "Seen 1,230 packets since the daemon began",
+        "Judged again 1,200 packets",
+        "Differ none",
+        "2 times",
+        "enforcer watch",
+    ):
+        assert text in told
+    assert (
+        "sampled packets" not in document.one("div", id="live").every("div", class_="tell")[0].text
+    )
+    assert "Nothing is known" in part(read(html()), "samples").text
+
+
+def test_a_kernel_that_judges_otherwise_comes_first() -> None:
+    document = read(html(replace(look(), samples={**SAMPLES, "mismatches": 3})))
+    first = document.one("div", id="live").every("div", class_="tell")[0]
+    assert "The kernel judged 3 of 1,200 sampled packets otherwise than the registry" in first.text
+    assert "Differ 3" in part(document, "samples").text
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        ({"problem": "sample: <b>somebody</b> else listens"}, "none sample: <b>somebody</b> else"),
+        ({"rate": 0}, "switched off observe.sample: 0"),
+    ],
+)
+def test_why_there_are_no_samples_is_told(more: dict[str, object], text: str) -> None:
+    told = part(read(html(replace(look(), samples=SAMPLES | more))), "samples")
+    assert text in told.text
+
+
 # --- hostile and large ----------------------------------------------------------------------------
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(2)>\u202e"

@@ -93,7 +93,17 @@ def _look(sight: Sight) -> Look:
     except KernelError:
         totals = None
     laid, more = rows(snapshot, sight.orders(), now)
-    return Look(snapshot, totals, now, sight.silent_s(), sight.version, laid, more, sight.record())
+    return Look(
+        snapshot,
+        totals,
+        now,
+        sight.silent_s(),
+        sight.version,
+        laid,
+        more,
+        sight.record(),
+        sight.samples(),
+    )
 
 
 def _metrics(sight: Sight, request: Request) -> Response:

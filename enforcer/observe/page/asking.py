@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from enforcer.observe.page.blocks import card, definitions, tell
 from enforcer.observe.page.markup import Html, el, join
-from enforcer.observe.page.sections import card, definitions, tell
 from enforcer.observe.page.words import both, utc
 from enforcer.ruleset.question import Explained, QuestionError
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enforcer.observe.page import sections
 from enforcer.observe.page.look import Look
 from enforcer.observe.page.markup import Html, el, join
+from enforcer.observe.page.selfcheck import samples
 from enforcer.observe.page.style import ICON, SCRIPT, STYLE
 from enforcer.observe.page.timeline import timeline
 
@@ -19,8 +20,8 @@ def page(look: Look, form: Html) -> str:
         sections.armed(look),
         el("section", heading, timeline(look), class_="card", aria_labelledby="timeline"),
         el("div", sections.traffic(look), sections.registry(look), class_="grid"),
-        el("div", sections.health(look), join(sections.feeds(look)), class_="grid"),
-        sections.reload(look),
+        el("div", sections.health(look), samples(look), class_="grid"),
+        el("div", sections.feeds(look), sections.reload(look), class_="grid"),
         id="live",
     )
     stale = el("div", "", id="stale", class_="tell bad", role="status", hidden=True)

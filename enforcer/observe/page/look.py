@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from enforcer.observe.snapshot import RecordState, Shown, Snapshot, in_force
 from enforcer.ruleset.measures import CounterName
@@ -32,7 +33,7 @@ class Row:
 @dataclass(frozen=True, slots=True)
 class Look:
     """`totals` is None when the kernel's counters cannot be read. `more`: windows of the same span
-    for which there is no row.
+    for which there is no row. `samples`: the counts of the self-check, where it is known.
     """
 
     snapshot: Snapshot
@@ -43,6 +44,7 @@ class Look:
     rows: tuple[Row, ...] = ()
     more: int = 0
     record: RecordState | None = None
+    samples: Mapping[str, Any] | None = None
 
     @property
     def due(self) -> list[Entry]:

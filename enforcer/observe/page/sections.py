@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC
 
+from enforcer.observe.page.blocks import card, definitions, table, tell
 from enforcer.observe.page.look import MOST_ROWS, Look
 from enforcer.observe.page.markup import Html, el, join
+from enforcer.observe.page.selfcheck import NEXT, mismatches
 from enforcer.observe.page.words import both, counted, length, size, utc
 from enforcer.observe.snapshot import Snapshot
 from enforcer.policy.model import Guard, Mark, Measure, Reserve
@@ -26,19 +27,6 @@ _SAID = {
 }
 
 
-def card(title: str, *inside: str, id_: str) -> Html:
-    heading = el("h2", title, id=id_)
-    return el("section", heading, *inside, class_="card", aria_labelledby=id_)
-
-
-def tell(kind: str, title: str, *texts: str) -> Html:
-    return el("div", title, *(_paragraph(text) for text in texts if text), class_=f"tell {kind}")
-
-
-def _paragraph(text: str) -> Html:
-    return text if isinstance(text, Html) and text.startswith("<ul") else el("p", text)
-
-
 # --- what comes first ---------------------------------------------------------------------------
 
 
@@ -54,6 +42,8 @@ def verdict(look: Look) -> Html:
         ))  # fmt: skip
     if s.problem is not None:
         found.append(tell("bad", "What is wanted is not all in force.", s.problem))
+    if look.samples is not None and look.samples["mismatches"]:
+        found.append(tell("bad", mismatches(look.samples), NEXT))
     if s.due:
         clock = s.waiting_for_clock and not s.clock_synchronised
         found.append(tell(
@@ -152,17 +142,6 @@ def _measure(measure: Measure, stage: bool) -> str:
             return f"reserve: registered traffic has {share:.0%} of link {link}"
 
 
-def definitions(rows: Iterable[tuple[str, str]]) -> Html:
-    return el("dl", *(join(el("dt", name), el("dd", _lines(value))) for name, value in rows))
-
-
-def _lines(text: str) -> Html:
-    if isinstance(text, Html):
-        return text
-    first, *rest = text.split("\n")
-    return join(first, *(join(el("br"), line) for line in rest))
-
-
 # --- what was counted, and what is loaded ---------------------------------------------------------
 
 
@@ -187,16 +166,7 @@ def traffic(look: Look) -> Html:
            el("td", size(sums[measure, verdict_][1]), class_="n"))
         for measure, verdict_ in keys
     ]  # fmt: skip
-    return card(title, _table(("Measure", "Verdict"), ("Packets", "Bytes"), rows), id_="traffic")
-
-
-def _table(
-    names: Iterable[str], numbers: Iterable[str], rows: Iterable[str], foot: str = ""
-) -> Html:
-    head = [el("th", name, scope="col") for name in names]
-    head += [el("th", name, scope="col", class_="n") for name in numbers]
-    return el("table", el("thead", el("tr", *head)), el("tbody", *rows),
-              el("tfoot", foot) if foot else "")  # fmt: skip
+    return card(title, table(("Measure", "Verdict"), ("Packets", "Bytes"), rows), id_="traffic")
 
 
 def registry(look: Look) -> Html:
@@ -214,7 +184,7 @@ def registry(look: Look) -> Html:
     elements = sum(count for _, count in s.elements)
     return card(
         "Registry by category",
-        _table(("Category",), ("IPv4", "IPv6"), rows, _category("All", every)),
+        table(("Category",), ("IPv4", "IPv6"), rows, _category("All", every)),
         el("p", f"Valid today (UTC); in the kernel as {elements:,} elements.", class_="soft"),
         id_="registry",
     )
@@ -243,8 +213,8 @@ def feeds(look: Look) -> Html:
         el("p", el("span", name, class_="pill bad"), f" {problem[:MOST_PROBLEM_LETTERS]}")
         for name, problem in wrong.items()
     ]
-    table = _table(("Source", "Last accepted"), ("Age",), rows)
-    return card("Feeds", table, join(*told), id_="feeds")
+    sources = table(("Source", "Last accepted"), ("Age",), rows)
+    return card("Feeds", sources, join(*told), id_="feeds")
 
 
 def health(look: Look) -> Html:
