@@ -8,7 +8,7 @@ and asks `warning` then: what ends a window is not put off until the disk has it
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from enforcer import decisions, log
@@ -18,6 +18,7 @@ from enforcer.decisions import Decision, RefusedError
 from enforcer.notary import Notary, Warned
 from enforcer.observe.snapshot import Occurrence, Snapshot, in_force
 from enforcer.observe.views import window_views
+from enforcer.policy.times import saved_or_none
 from enforcer.reconcile import Outcome
 from enforcer.schedule.past import PastGuards
 
@@ -83,7 +84,7 @@ class Desk:
 
     def _decide(self, request: dict[str, Any], who: str) -> Decision:
         policy, orders, now = self._daemon.config.policy, self._daemon.orders, self._now()
-        at, past = _instant(request.get("at")), self._past(now)
+        at, past = saved_or_none(request.get("at")), self._past(now)
         match request["verb"]:
             case "confirm":
                 shift = _span(request.get("shift_s"))
@@ -155,12 +156,3 @@ def _span(seconds: Any) -> timedelta | None:
     if isinstance(seconds, bool) or not isinstance(seconds, int):
         raise TypeError("a span is a whole number of seconds")
     return timedelta(seconds=seconds)
-
-
-def _instant(text: Any) -> datetime | None:
-    if text is None:
-        return None
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("an instant needs an offset")
-    return instant.astimezone(UTC)

@@ -8,11 +8,12 @@ which nothing new is armed.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from enforcer import disk
+from enforcer.policy.times import saved_instant
 from enforcer.schedule.orders import Order, Orders
 
 FILE = "orders.json"
@@ -85,18 +86,11 @@ def _order(row: dict[str, Any]) -> Order:
         raise ValueError(f"{word!r} is no order")
     return Order(
         window=str(row["window"]),
-        starts_at=_instant(row["starts_at"]),
-        ends_at=_instant(row["ends_at"]),
+        starts_at=saved_instant(row["starts_at"]),
+        ends_at=saved_instant(row["ends_at"]),
         word=word,
         by=str(row.get("by", "")),
-        given_at=_instant(row["given_at"]) if "given_at" in row else None,
+        given_at=saved_instant(row["given_at"]) if "given_at" in row else None,
         shift=timedelta(seconds=int(row.get("shift_s", 0))),
-        until=_instant(row["until"]) if "until" in row else None,
+        until=saved_instant(row["until"]) if "until" in row else None,
     )
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError(f"{text} has no offset")
-    return instant.astimezone(UTC)

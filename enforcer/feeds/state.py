@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from enforcer.policy.times import saved_instant, saved_or_none
 from enforcer.policy.words import plain
 
 Result = Literal["accepted", "unchanged", "refused", "failed"]
@@ -105,8 +106,8 @@ def parsed(data: bytes) -> State:
             raise SpoiltError("its result is none")
         return State(
             _accepted(accepted) if accepted is not None else None,
-            _instant(value["checked_at"]),
-            _instant(value["tried_at"]),
+            saved_or_none(value["checked_at"]),
+            saved_or_none(value["tried_at"]),
             result,
             _problem(value["problem"]),
             {r: _number(value["counts"][r]) for r in RESULTS if r in value["counts"]},
@@ -125,9 +126,9 @@ def parsed(data: bytes) -> State:
 
 
 def _accepted(value: Any) -> Accepted:
-    at = _instant(value["at"])
+    at = saved_instant(value["at"])
     digest, body, terms = (str(value[key]) for key in ("digest", "body", "terms"))
-    if at is None or not all(_DIGEST.fullmatch(x) for x in (digest, body, terms)):
+    if not all(_DIGEST.fullmatch(x) for x in (digest, body, terms)):
         raise SpoiltError("its digests are none")
     serial = value["serial"]
     return Accepted(
@@ -175,12 +176,3 @@ def _header(value: Any) -> str | None:
     if text is not None and not sendable(text):
         raise SpoiltError("a value for a header in it is none")
     return text
-
-
-def _instant(value: Any) -> datetime | None:
-    if value is None:
-        return None
-    instant = datetime.fromisoformat(value)
-    if instant.tzinfo is None:
-        raise SpoiltError("an instant in it has no zone")
-    return instant.astimezone(UTC)

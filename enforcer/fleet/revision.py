@@ -15,6 +15,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from enforcer.fleet.chunks import MOST_DEPTH, Root
+from enforcer.policy.times import saved_instant
 
 FORM = 1
 MOST_MANIFEST_BYTES = 256 * 1024
@@ -89,7 +90,7 @@ def parse(text: str) -> Revision:
         revision = Revision(
             _word(value["fleet"]),
             _number(value["number"]),
-            _instant(value["made_at"]),
+            saved_instant(value["made_at"]),
             _line(value["made_by"]),
             _line(value["note"]),
             _file_name(value["main"]),
@@ -135,13 +136,6 @@ def _line(value: object) -> str:
     if not isinstance(value, str) or len(value) > 1000 or not (value.isprintable() or not value):
         raise ManifestError("has a text that is no single line")
     return value
-
-
-def _instant(value: object) -> datetime:
-    instant = datetime.fromisoformat(str(value))
-    if instant.tzinfo is None:
-        raise ManifestError(f"was made at {value}, in no zone")
-    return instant.astimezone(UTC)
 
 
 def _file_name(value: object) -> str:

@@ -35,6 +35,21 @@ def duration(value: Any) -> timedelta:
     return length
 
 
+def saved_instant(value: object) -> datetime:
+    """An instant as we write it ourselves, on the disk or on a wire: ISO 8601 with an offset, in
+    UTC. A program wrote it, so there is no remedy: it is ValueError, and the whole is spoilt.
+    """
+    instant = datetime.fromisoformat(value) if isinstance(value, str) else None
+    if instant is None or instant.tzinfo is None:
+        raise ValueError(f"{shown(value)} is no instant with an offset")
+    return instant.astimezone(UTC)
+
+
+def saved_or_none(value: object) -> datetime | None:
+    """The same, where there may be none."""
+    return None if value is None else saved_instant(value)
+
+
 LEASE_SHORTEST, LEASE_LONGEST = timedelta(seconds=5), timedelta(hours=24)
 
 

@@ -61,7 +61,7 @@ def _file(key: str, value: object) -> Callable[[dict[str, Any]], None]:
         (_set("number", True), "has True in place of a number"),
         (_set("number", "7"), "has '7' in place of a number"),
         (_set("fleet", "../x"), "in place of a fleet's name"),
-        (_set("made_at", "2026-12-01T08:00:00"), "in no zone"),
+        (_set("made_at", "2026-12-01T08:00:00"), "is no instant with an offset"),
         (_set("made_by", "a\nb"), "a text that is no single line"),
         (_set("main", "other.yaml"), "has no file other.yaml"),
         (_set("files", None), "cannot be understood"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -93,3 +93,17 @@ def test_a_value_out_of_form_or_bounds_is_refused_with_a_remedy(
     with pytest.raises(ValueError, match="; ") as refused:
         parse(given)
     assert str(refused.value).isprintable()
+
+
+@pytest.mark.parametrize("value", ["2026-12-01T08:00:00", "2026-12-01", "noon", "", 1764576000])
+def test_an_instant_that_we_did_not_write_is_spoilt(value: object) -> None:
+    with pytest.raises(ValueError, match=r"no instant with an offset|Invalid isoformat"):
+        times.saved_instant(value)
+
+
+def test_an_instant_of_ours_is_read_in_utc() -> None:
+    at = datetime(2026, 12, 1, 8, tzinfo=UTC)
+    for text in ("2026-12-01T08:00:00Z", "2026-12-01T08:00:00+00:00", "2026-12-01T13:00:00+05:00"):
+        assert times.saved_instant(text) == times.saved_or_none(text) == at
+        assert times.saved_instant(text).tzinfo is UTC
+    assert times.saved_or_none(None) is None
