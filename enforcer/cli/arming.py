@@ -40,13 +40,17 @@ def daemon_due() -> frozenset[str] | None:
     return frozenset(map(str, due)) if isinstance(due, list) else None
 
 
-def armed_of(on: Collection[str]) -> Collection[str] | None:
-    """Which of the windows that are on by the schedule are in force; None when nobody can tell,
-    or nothing of enforcer is loaded here and the schedule is all there is.
+def armed_of(on: Collection[str]) -> tuple[Collection[str] | None, str]:
+    """Which of the windows that are on by the schedule are in force. None where the schedule is all
+    there is to tell, and why.
     """
     if not on:
-        return ()
+        return (), ""
     if (due := daemon_due()) is not None:
-        return set(on) - due
+        return set(on) - due, ""
     held = held_now()
-    return set(held.armed) if held.ours else None
+    if held.state is None:
+        return None, f"no daemon answers, and the kernel cannot be asked ({held.reason})"
+    if not held.ours:
+        return None, "no daemon answers, and the kernel holds nothing of enforcer"
+    return set(held.armed), ""

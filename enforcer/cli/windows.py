@@ -38,10 +38,6 @@ if TYPE_CHECKING:
     from enforcer.policy.model import Activation
 
 FORMATS = ("text", "json", "ics")
-BY_SCHEDULE = (
-    "armed by the schedule; neither a daemon nor the kernel tells whether it is in force: "
-    "enforcer status says why"
-)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -76,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
     on = [e.activation.id for e in every if e.state(now) == "armed"]
-    armed = armed_of(on)
+    armed, why = armed_of(on)
     found = [Occurrence.of(e, now, armed) for e in every]
     if args.format == "json":
         print_json(window_views(found))
@@ -88,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
         _print_text(args, found, after, before)
     if armed is None and args.format != "ics":
         sys.stdout.flush()
-        print(f"{', '.join(on)}: {BY_SCHEDULE}", file=sys.stderr)
+        print(f"{', '.join(on)}: armed by the schedule alone: {why}", file=sys.stderr)
     return 0
 
 

@@ -376,7 +376,11 @@ def test_without_a_daemon_the_kernel_is_asked_what_is_in_force(
     monkeypatch.setattr(nft, "NftKernel", denied)
     code, out, err = enforcer("windows")
     assert (code, "not in force" in out) == (0, False)
-    assert err.startswith("ddos, other: armed by the schedule; neither a daemon nor the kernel")
+    alone = "ddos, other: armed by the schedule alone: no daemon answers, and the kernel"
+    assert err == f"{alone} cannot be asked (open netlink: not permitted; run as root)\n"
+    running.kernel.flush()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+    assert enforcer("windows")[2] == f"{alone} holds nothing of enforcer\n"
 
 
 def test_no_key_completes_what_is_closed_already(enforcer: Place, running: Running) -> None:
