@@ -10,6 +10,7 @@ import socket
 import subprocess
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,13 @@ def code(gateway: Gateway, *arguments: str) -> str:
 
 def test_curl_gets_what_the_commands_say(gateway: Gateway) -> None:
     gateway.start()
-    told = json.loads(curl(gateway, f"http://{URL}/api/v1/status").stdout)
-    assert told == gateway.status()
+
+    def told_alike() -> Any:
+        """What is kept on the disk is kept beside the loop, and the port tells of the last step."""
+        told = json.loads(curl(gateway, f"http://{URL}/api/v1/status").stdout)
+        return told if told == gateway.status() else None
+
+    told = eventually(told_alike, "the port tells what the command does")
     begin = told["windows"][0]["starts_at"]
     windows = json.loads(curl(gateway, f"http://{URL}/api/v1/windows?from={begin}&days=3").stdout)
     same = gateway.run("windows", "--from", begin, "--days", "3", "--format", "json")
