@@ -125,6 +125,12 @@ CASES: dict[str, Case] = {
         "2m",
         "1m",
     ),
+    "EnforcerDayRefused": Case(
+        {"enforcer_registry_day_refused": "0 1x20"},
+        {"enforcer_registry_day_refused": "0 1 0x20"},
+        "2m",
+        "1m",
+    ),
     "EnforcerFeedStale": Case(
         {'enforcer_feed_last_success_timestamp_seconds{feed="a.csv"}': "-604700x20"},
         {'enforcer_feed_last_success_timestamp_seconds{feed="a.csv"}': "-603000x20"},
