@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from daemon_worlds import BEFORE, CLOSES, HEADER, INSIDE, LEASE, OPENS, World
 
-from enforcer.drift import KINDS, Suspicion
+from enforcer.drift import KINDS, Suspicion, drift, kinds
 from enforcer.kernel.fake_table import FakeTable
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import Hook, RegisteredMap, Shaper
@@ -349,3 +349,34 @@ def test_standing_down_a_registry_that_changes_meanwhile_is_not_loaded() -> None
     assert not any(isinstance(op, t.Load | t.Change) for op in world.outcome.operations)
     left = world.kernel.read().ledger
     assert left.items() < held.items()
+
+
+def test_a_table_made_anew_because_it_slept_and_a_map_that_goes_are_counted_as_what_they_are() -> (
+    None
+):
+    """A change may hold more operations than kinds: what only comes along is not counted."""
+
+    def counted(*operations: t.Operation) -> set[str]:
+        return set(kinds(t.Transaction(1, operations), t.KernelState(1, exists=True)))
+
+    assert counted(t.DeleteTable(), t.CreateTable()) == {"dormant"}
+    assert counted(t.CreateTable(), t.WriteLedger(())) == {"table"}
+    assert counted(t.WriteLedger(())) == {"ledger"}
+    assert counted(t.DeleteSet("reg4-24-8"), t.WriteLedger(())) == {"set"}
+
+
+def test_a_device_that_is_back_and_has_nothing_put_on_it_is_no_drift() -> None:
+    world = World()
+    daemon = world.step_at(INSIDE)
+    settled = daemon._settled
+    assert settled is not None
+    state = world.kernel.read()
+    before = replace(settled, devices=settled.devices - {"wan0"})
+
+    def found(*operations: t.Operation) -> set[str]:
+        change = t.Transaction(state.generation, operations)
+        arguments = settled.ruleset, state, change, daemon.config.policy
+        return set(drift(before, *arguments, now_ns=world.clock.now_ns(), loaded={}))
+
+    assert found(t.AddChain("guard.ddos", None)) == {"link"}
+    assert found(t.WriteLedger(())) == set()

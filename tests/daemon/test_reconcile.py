@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from daemon_worlds import HEADER, INSIDE, MADE_UP, OPENS, World, break_a_promise
+from daemon_worlds import HEADER, INSIDE, LEASE, MADE_UP, OPENS, World, break_a_promise
 
 from enforcer import reconcile as module
 from enforcer.drift import Suspicion
@@ -164,3 +164,38 @@ def test_a_map_that_was_emptied_is_put_right_and_the_front_filter_stays() -> Non
     world.step_at(INSIDE)
     assert loads(world)[done:] == [[name]]
     assert replace(world.kernel.read(), generation=0) == replace(before, generation=0)
+
+
+class Slow:
+    """Each look at the kernel takes so long that leases have to be renewed after it."""
+
+    def __init__(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._world, self._read, self.looks = world, world.kernel.read, 0
+        self.lost_at = 0
+        monkeypatch.setattr(world.kernel, "read", self)
+
+    def __call__(self) -> t.KernelState:
+        self.looks += 1
+        if self.looks == self.lost_at:
+            self._world.kernel.edit(lambda table: table and table.hooks.pop("mark.ddos"))
+        self._world.clock.at += LEASE / 2
+        return self._read()
+
+
+def test_a_timeout_that_is_short_again_after_a_commit_waits_for_the_next_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    slow = Slow(world, monkeypatch)
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed"
+    assert slow.looks <= 3
+
+
+def test_what_else_is_wrong_by_then_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    slow = Slow(world, monkeypatch)
+    slow.lost_at = 2
+    world.step_at(INSIDE)
+    assert slow.looks >= slow.lost_at
+    assert "mark.ddos" in world.hooked()

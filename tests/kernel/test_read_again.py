@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 
 import pytest
 
+from enforcer.errors import KernelError
 from enforcer.kernel import numbers as n
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.transaction import KernelState
@@ -106,3 +108,65 @@ def test_a_commit_that_fails_leaves_nothing_kept(real_world: RealWorld, asked: A
 def test_a_chain_on_a_device_may_go_with_it_uncounted(real_world: RealWorld, asked: Asked) -> None:
     _settled(real_world, on_a_device=True)
     assert n.Msg.GET_RULE in _again(real_world, asked)[1]
+
+
+class Torn:
+    """Dumps that fail `times` times, and are counted."""
+
+    def __init__(self, world: RealWorld, number: int, times: int) -> None:
+        self._dump: Callable[..., object] = world.kernel._dump
+        self._number, self._left, self.calls = number, times, 0
+
+    def __call__(self, kind: n.Msg, *more: bytes) -> object:
+        self.calls += 1
+        if not self._left:
+            return self._dump(kind, *more)
+        self._left -= 1
+        raise OSError(self._number, "injected")
+
+
+@pytest.mark.parametrize("number", [errno.EINTR, errno.ENOENT, errno.ENODEV, errno.ENOBUFS])
+def test_a_read_that_was_torn_is_made_anew(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    whole = _settled(real_world)
+    torn = Torn(real_world, number, 3)
+    monkeypatch.setattr(real_world.kernel, "_dump", torn)
+    found = real_world.kernel.read()
+    assert torn.calls > 3
+    assert (found.chains, found.ledger) == (whole.chains, whole.ledger)
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        (errno.EINTR, errno.EINTR),
+        (errno.ENOBUFS, errno.EINTR),
+        (errno.EBADMSG, errno.EBADMSG),
+        (errno.EPERM, errno.EPERM),
+    ],
+)
+def test_a_read_that_is_torn_for_ever_ends_and_one_that_is_refused_at_once(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch, number: int, told: int
+) -> None:
+    _settled(real_world)
+    torn = Torn(real_world, number, 1000)
+    monkeypatch.setattr(real_world.kernel, "_dump", torn)
+    with pytest.raises(KernelError) as caught:
+        real_world.kernel.read()
+    assert caught.value.errno == told
+    assert torn.calls == (1 if number == errno.EPERM else 10)
+
+
+def test_after_a_read_that_failed_nothing_is_remembered(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _settled(real_world)
+    with monkeypatch.context() as spoilt:
+        spoilt.setattr(real_world.kernel, "_dump", Torn(real_world, errno.EPERM, 1))
+        with pytest.raises(KernelError):
+            real_world.kernel.read()
+    counted = Torn(real_world, 0, 0)
+    monkeypatch.setattr(real_world.kernel, "_dump", counted)
+    real_world.kernel.read()
+    assert counted.calls > len(real_world.kernel.read().sets), "all of it, not only timeouts"
