@@ -93,6 +93,33 @@ def test_a_map_that_does_not_hold_what_it_should_is_an_error(real_world: RealWor
     assert caught.value.errno == errno.EIO
 
 
+def test_an_element_that_a_delta_did_not_take_out_is_an_error(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, promised = v.RegisteredMap(e.many4(10)), v.RegisteredMap(e.many4(9))
+    last = v.RegisteredMap(e.stage4({int(held.stage.keys[9]): int(held.stage.classes[9])}))
+    nothing = v.RegisteredMap(e.stage4({}))
+    commit(real_world, t.CreateTable(), t.AddSet(held), t.Load(held))
+    change = t.Change(promised, removed=last, added=nothing)
+    with monkeypatch.context() as forgetful:
+        forgetful.setattr("enforcer.kernel.steps.encode_bulk", lambda _: [])
+        with pytest.raises(KernelError, match="read back other elements") as caught:
+            commit(real_world, t.AddCounter("c"), change)
+    assert caught.value.errno == errno.EIO
+    commit(real_world, change)
+
+
+def test_elements_that_a_delta_puts_back_with_another_class_are_there(
+    real_world: RealWorld,
+) -> None:
+    held, wanted = v.RegisteredMap(e.many4(1100)), v.RegisteredMap(e.many4(1500, class_id=7))
+    assert held.name == wanted.name
+    commit(real_world, t.CreateTable(), t.AddSet(held), t.Load(held))
+    commit(real_world, t.Change(wanted, removed=held, added=wanted))
+    first = next(iter(e.many4(1, class_id=7).keys)).tobytes()[::-1]
+    assert real_world.kernel.elements(wanted.name, [first]) == {first: 7}
+
+
 def test_the_kernel_disarms_a_window_by_itself_and_never_late(real_world: RealWorld) -> None:
     ends_ns = real_world.now_ns() + 400_000_000
     arming = v.ArmingSet("ddos", ends_ns, None)
