@@ -95,7 +95,8 @@ def test_the_first_revision_comes_before_there_is_a_daemon(fleet: Fleet) -> None
     assert gateway.spawn(*once).wait(PATIENCE_S) == 0
     assert "name: edge-1" in gateway.main.read_text()
     gateway.start()
-    assert gateway.holds("10.0.0.14")
+    # It listens before it has loaded.
+    eventually(lambda: gateway.holds("10.0.0.14"))
 
 
 def test_what_one_gateway_cannot_take_stays_out_of_it_alone(fleet: Fleet) -> None:
