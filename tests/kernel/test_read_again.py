@@ -10,6 +10,7 @@ import pytest
 
 from enforcer.errors import KernelError
 from enforcer.kernel import numbers as n
+from enforcer.kernel.nft import NftKernel
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.transaction import KernelState
 from enforcer.ruleset.vocabulary import ArmingSet
@@ -170,3 +171,29 @@ def test_after_a_read_that_failed_nothing_is_remembered(
     monkeypatch.setattr(real_world.kernel, "_dump", counted)
     real_world.kernel.read()
     assert counted.calls > len(real_world.kernel.read().sets), "all of it, not only timeouts"
+
+
+def test_a_commit_of_another_program_in_the_middle_of_a_read_has_it_made_anew(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _settled(real_world, on_a_device=True)
+    dump: Callable[..., object] = real_world.kernel._dump
+    another = NftKernel(real_world.namespace)
+    asked: Asked = []
+
+    def crossed(kind: n.Msg, *more: bytes) -> object:
+        """The counters as they were a moment before."""
+        found = dump(kind, *more)
+        asked.append(kind)
+        if asked.count(n.Msg.GET_OBJECT) == 1 and kind == n.Msg.GET_OBJECT:
+            change = t.Transaction(another.generation(), (t.AddCounter("late"),))
+            another.commit(change, real_world.now_ns())
+        return found
+
+    monkeypatch.setattr(real_world.kernel, "_dump", crossed)
+    try:
+        state = real_world.kernel.read()
+    finally:
+        another.close()
+    assert "late" in state.counters
+    assert state.generation == real_world.kernel.generation()
