@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 def _become_owner(folder: Path) -> None:
     """Root leaves what it fetches to the daemon's user, and needs no more rights than that one."""
     # Root may be the only one who can read this program: what comes in late comes in now.
-    for module in ("encodings.idna", "enforcer.feeds.loop", *_LATE):
+    for module in ("encodings.idna", "encodings.utf_8_sig", "enforcer.feeds.loop", *_LATE):
         importlib.import_module(module)
     while not folder.exists():
         folder = folder.parent
