@@ -3,6 +3,7 @@
     python -m tests.vm.record KERNEL FOLDER     takes in what a run has left in FOLDER
     python -m tests.vm.record KERNEL --all      names the files that have tests for it
     python -m tests.vm.record KERNEL --rest     those of them that have no green row
+    python -m tests.vm.record KERNEL --commit   names what a run is of
 
 A run may be cut and gone on with: a row stays until its file is run again. Exit code 1: a file of
 this run is red.
@@ -86,6 +87,7 @@ def write(kernel: str, rows: Iterable[Row], reasons: dict[str, set[str]]) -> str
         f"# Linux {kernel}, emulated",
         "",
         "`make kernels`: each file when it was last run, in a virtual machine.",
+        "From 147fa97 on, seconds are those of its own clock, which counts instructions.",
         "",
         HEAD,
         *map(str, body),
@@ -103,9 +105,8 @@ def take_in(kernel: str, folder: Path) -> int:
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     rows, reasons = read(text), read_reasons(text)
     day = _said("date", "-u", "+%F")
-    commit = _said("git", "rev-parse", "--short", "HEAD")
-    if _said("git", "status", "--porcelain", "--untracked-files=no"):
-        commit += "+"
+    # As it was when the machine took its copy of the files.
+    commit = (folder / "commit").read_text(encoding="utf-8").strip()
     red = 0
     for line in (folder / "codes").read_text(encoding="utf-8").splitlines():
         file, _, code = line.rpartition(" ")
@@ -133,6 +134,12 @@ def rest(kernel: str) -> list[str]:
     return [name for name in every() if name not in done or not done[name].green]
 
 
+def commit() -> str:
+    """What is checked out here; with `+` where files differ from it."""
+    changed = _said("git", "status", "--porcelain", "--untracked-files=no")
+    return _said("git", "rev-parse", "--short", "HEAD") + ("+" if changed else "")
+
+
 def every() -> list[str]:
     """The files that have a test of the real kernel, in order."""
     found = _said(
@@ -150,6 +157,8 @@ if __name__ == "__main__":
     kernel, what = sys.argv[1:]
     if what == "--all":
         print(*every())
+    elif what == "--commit":
+        print(commit())
     elif what == "--rest":
         print(*rest(kernel))
     else:
