@@ -54,8 +54,9 @@ __all__ = [
     "shrink",
 ]
 
-# Large enough that numpy's cost per call vanishes, small enough to stay in the cache.
-_PIECE_BYTES = 1 << 20
+# Large enough that the cost of each call of numpy vanishes, and with it what threads wait for each
+# other; small enough to stay in the cache.
+_PIECE_BYTES = 1 << 21
 _BOM = b"\xef\xbb\xbf"
 # So many wrong rows are counted one by one; of a file with more nobody needs the number.
 MOST_COUNTED = 1_000_000

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 _V = TypeVar("_V")
 _R = TypeVar("_R")
-# Each holds some 20 MB while it reads a piece of a registry.
+# Each holds some 40 MB while it reads a piece of a registry.
 _MOST_THREADS = 4
 
 
