@@ -2,7 +2,7 @@
 
 In: the extent. Out: figures. Ours reads the CSV form and expands it; the peers get the same
 distinct prefixes as a ready script, so nothing of a conversion is on their account. Sets are empty
-before each load, and the loads alternate.
+before each load, and the loads alternate. Everybody has all cores.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from benchmarks import cores
 from benchmarks.case import Case, prefix_lines, size_text
 from benchmarks.figures import Figure, side_by_side
 from benchmarks.ours import Ours
@@ -40,7 +41,9 @@ def measure(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure]:
         said(what_load(count))
         case = Case.make(count)
         with tempfile.TemporaryDirectory(prefix="bench-") as directory, Bench() as bench:
-            yield from _loads(case, Path(directory), bench, extent)
+            with cores.all_of_them():
+                figures = [*_loads(case, Path(directory), bench, extent)]
+            yield from figures
             yield from _element_bytes(case, bench)
 
 
