@@ -9,14 +9,13 @@ from __future__ import annotations
 
 from benchmarks.counters import counter_packets
 from benchmarks.ours import ESTATE, FWMARK, MeasureName
-from benchmarks.peers import COUNT, COUNTER
+from benchmarks.peers import COUNT, COUNTER, PORT
 from benchmarks.wire import Bench
-from enforcer.lookup.tables import Stage, Tables
-from enforcer.policy.prefix import Prefix
-from enforcer.ruleset.vocabulary import FRONT, RegisteredMap
+from enforcer.lookup.tables import Tables
+from enforcer.ruleset.render import statement
+from enforcer.ruleset.vocabulary import FrontIn, RegisteredMap, Side, TakeClass
 
-_PORT = "51820"
-_SIDES = {"saddr": 96, "daddr": 128}
+_SIDES: tuple[Side, ...] = ("saddr", "daddr")
 
 
 class BareDrop:
@@ -37,7 +36,7 @@ class BareDrop:
           counter {COUNTER} {{ }}
           chain work {{
             type filter hook ingress device "wan0" priority 0
-            ip daddr {ESTATE} udp dport {_PORT} {COUNT} drop
+            ip daddr {ESTATE} udp dport {PORT} {COUNT} drop
           }}
         }}"""
         self._bench.in_gateway("nft", "-f", "-", stdin=script)
@@ -74,17 +73,17 @@ class BareLookup:
         self._put("")
 
     def _put(self, count: str) -> None:
-        front = self._tables.front is not None
         chains, jumps = "", ""
-        for side, bit in _SIDES.items():
-            rules = "\n".join(
-                f"meta priority set {_field(side, stage)} map @{RegisteredMap(stage).name} "
-                f"{count} meta mark set {FWMARK:#x} accept"
+        for side in _SIDES:
+            takes = [
+                TakeClass(side, 4, stage.length, RegisteredMap(stage).name)
                 for stage in self._tables.of_family(4)
-            )
+            ]
+            act = f"{count} meta mark set {FWMARK:#x} accept"
+            rules = "\n".join(f"{statement(take)} {act}" for take in takes)
             chains += f"chain floor.{side} {{\n{rules}\n}}\n"
-            jumps += f"@nh,{bit},16 @{FRONT} " if front else ""
-            jumps += f"jump floor.{side}\n"
+            front = "" if self._tables.front is None else statement(FrontIn(side))
+            jumps += f"{front} jump floor.{side}\n"
         self._nft(
             f"table inet enforcer {{\ncounter {COUNTER} {{ }}\n{chains}chain floor {{\n"
             f"type filter hook prerouting priority mangle\n{jumps}}}\n}}"
@@ -106,8 +105,3 @@ class BareLookup:
 
     def unload(self) -> None:
         pass
-
-
-def _field(side: str, stage: Stage) -> str:
-    mask = str(Prefix(4, ((1 << stage.length) - 1) << (32 - stage.length), 32)).partition("/")[0]
-    return f"ip {side}" + ("" if stage.length == 32 else f" & {mask}")

@@ -24,7 +24,7 @@ from benchmarks.wire import Bench
 NFT_TABLE, SET, COUNTER = "peer_nft", "registered", "acted"
 COUNT = f"counter name {COUNTER}"
 IPSET_MAXELEM = 4_000_000
-_PORT = "51820"
+PORT = "51820"
 
 
 class Peer(Protocol):
@@ -77,7 +77,7 @@ class NftPeer:
             ]
         else:
             hook = 'ingress device "wan0" priority 0'
-            rules = [f"ip daddr {ESTATE} udp dport {_PORT} ip saddr != @{SET}4 {COUNT} drop"]
+            rules = [f"ip daddr {ESTATE} udp dport {PORT} ip saddr != @{SET}4 {COUNT} drop"]
         added = "".join(f"add rule inet {NFT_TABLE} work {rule}\n" for rule in rules)
         chain = f"{{ type filter hook {hook}; policy accept; }}"
         self._nft(f"add chain inet {NFT_TABLE} work {chain}\n{added}")
@@ -127,7 +127,7 @@ class IpsetPeer:
             self._bench.in_gateway(*place, *match_set, "-j", "MARK", "--set-mark", f"{FWMARK:#x}")
             return
         self._bench.in_gateway(
-            *place, "-i", "wan0", "-d", ESTATE, "-p", "udp", "--dport", _PORT,
+            *place, "-i", "wan0", "-d", ESTATE, "-p", "udp", "--dport", PORT,
             "-m", "set", "!", *match_set[2:], "-j", "DROP",
         )  # fmt: skip
 

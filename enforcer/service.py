@@ -306,7 +306,9 @@ class Service:
             return answer
         log.warning(verb, by=who, windows=",".join(answer["windows"]))
         # The disk comes after the kernel: what is closed does not stay open until it answers.
-        answer = stepped(answer, self.step(verb), self._look())
+        outcome = self.step(verb)
+        assert self._snapshot is not None, "a step looks"
+        answer = stepped(answer, outcome, self._snapshot)
         return {**answer, "warning": self._desk.warning()}
 
     def _status(self) -> Answer:

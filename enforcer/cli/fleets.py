@@ -43,9 +43,7 @@ def settings(path: Path, *, follows: bool = False) -> Settings:
     try:
         data = read_whole(path, _MOST_BYTES, guarded=follows)
     except (OSError, ValueError) as error:
-        why = refusal(error, path)
-        if isinstance(error, FileNotFoundError) and not path.is_symlink():
-            why += f" ({_NO_FLEET})"
+        why = refusal(error, path, _NO_FLEET)
         raise PolicyError([Problem(str(path), 0, 0, "", why)]) from error
     return read_settings(str(path), data, follows=follows)
 

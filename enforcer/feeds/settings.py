@@ -35,9 +35,7 @@ def read_settings(config: Path) -> Settings:
     try:
         text = read_whole(config, YAML_BYTES, guarded=True)
     except (OSError, ValueError) as error:
-        why = refusal(error, config)
-        if isinstance(error, FileNotFoundError) and not config.is_symlink():
-            why += f" ({where_from(config)})"
+        why = refusal(error, config, where_from(config))
         raise PolicyError([Problem(str(config), 0, 0, "", why)]) from error
     document, problems = read_yaml(config.name, text)
     policy = None

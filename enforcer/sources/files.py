@@ -104,30 +104,29 @@ class Reader:
 
     def documents(self, main: str) -> dict[str, bytes]:
         """`enforcer.yaml` and `windows.d/*.yaml` beside it, by name."""
-        files = self.every([main], YAML_BYTES)
-        # Where the configuration itself is not there, its folder is what the person has to see.
         path = self.folder / main
+        files = self.every([main], YAML_BYTES, where_from(path))
+        # Where the configuration itself is not there, its folder is what the person has to see.
         self.problems = [replace(p, file=str(path)) if p.file == main else p for p in self.problems]
-        if self.problems and not os.path.lexists(path):
-            help_ = f"{self.problems[0].message} ({where_from(path)})"
-            self.problems[0] = replace(self.problems[0], message=help_)
         files |= self.every(self._windows_files(), YAML_BYTES)
         if sum(map(len, files.values())) > YAML_BYTES:
             fact = f"its files are larger than {YAML_BYTES // 1024**2:,} MB together"
             self._refuse(WINDOWS_FOLDER, f"{fact}, the most that is read; take old windows out")
         return files
 
-    def every(self, names: Iterable[str], most_bytes: int) -> dict[str, bytes]:
-        """The files `names`, without those that cannot be read."""
+    def every(
+        self, names: Iterable[str], most_bytes: int, comes_from: str = ""
+    ) -> dict[str, bytes]:
+        """The files `names`, without those that cannot be read. `comes_from` as for `refusal`."""
         files: dict[str, bytes] = {}
         for name in names:
             try:
-                files[name] = self.one(name, most_bytes)
+                files[name] = self.one(name, most_bytes, comes_from)
             except ValueError as error:
                 self._refuse(name, str(error))
         return files
 
-    def one(self, name: str, most_bytes: int) -> bytes:
+    def one(self, name: str, most_bytes: int, comes_from: str = "") -> bytes:
         """The bytes of a file. Raises ValueError with `fact; remedy`."""
         path = self.folder / name
         try:
@@ -136,7 +135,7 @@ class Reader:
             if path.is_symlink():
                 self._look_at(path.resolve().parent)
         except (OSError, ValueError) as error:
-            raise ValueError(refusal(error, path)) from error
+            raise ValueError(refusal(error, path, comes_from)) from error
         return data
 
     def calendar(self, name: str) -> bytes:

@@ -59,15 +59,18 @@ def _read(path: Path, most_bytes: int, guarded: bool) -> bytes | None:
     return data if same and whole else None
 
 
-def refusal(error: Exception, path: Path | None = None) -> str:
-    """Why a file could not be read, as `fact; remedy`."""
+def refusal(error: Exception, path: Path | None = None, comes_from: str = "") -> str:
+    """Why a file could not be read, as `fact; remedy`. `comes_from`: where one like it does, for
+    who has none.
+    """
     match error:
         case FileNotFoundError() if path is not None and path.is_symlink():
             target = shown(os.readlink(path))
             fact = f"is a symbolic link to {target}, which does not exist"
             return f"{fact}; correct the link, or create what it names"
         case FileNotFoundError():
-            return "does not exist; create it, or correct its name"
+            hint = f" ({comes_from})" if comes_from else ""
+            return f"does not exist; create it, or correct its name{hint}"
         case PermissionError():
             return "may not be read by this user; give the daemon's user or group the right to"
         case IsADirectoryError():

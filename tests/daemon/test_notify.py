@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,16 +12,20 @@ import pytest
 from enforcer.notify import notify, patience, watchdog_interval_s
 
 
-def test_assignments_reach_the_service_manager(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """What systemd listens at."""
     path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
-        manager.settimeout(5)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as made:
+        made.bind(str(path))
+        made.settimeout(5)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        notify("READY=1", "STATUS=no window armed")
-        assert manager.recv(4096) == b"READY=1\nSTATUS=no window armed"
+        yield made
+
+
+def test_assignments_reach_the_service_manager(manager: socket.socket) -> None:
+    notify("READY=1", "STATUS=no window armed")
+    assert manager.recv(4096) == b"READY=1\nSTATUS=no window armed"
 
 
 def test_a_manager_that_is_gone_is_no_error(
@@ -51,18 +56,13 @@ def test_the_watchdog_is_fed_twice_as_often_as_asked(
 
 
 def test_while_a_load_goes_on_the_watchdog_waits_longer_and_then_as_long_as_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "notify"
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(str(path))
-        manager.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", str(path))
-        with patience():
-            notify("nobody asked for a watchdog")
-        assert manager.recv(4096) == b"nobody asked for a watchdog"
-        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
-        monkeypatch.delenv("WATCHDOG_PID", raising=False)
-        with patience():
-            assert manager.recv(4096) == b"WATCHDOG_USEC=120000000"
-        assert manager.recv(4096) == b"WATCHDOG=1\nWATCHDOG_USEC=30000000"
+    with patience():
+        notify("nobody asked for a watchdog")
+    assert manager.recv(4096) == b"nobody asked for a watchdog"
+    monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    with patience():
+        assert manager.recv(4096) == b"WATCHDOG_USEC=120000000"
+    assert manager.recv(4096) == b"WATCHDOG=1\nWATCHDOG_USEC=30000000"

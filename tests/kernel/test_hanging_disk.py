@@ -61,15 +61,23 @@ def disk(tmp_path: Path) -> Iterator[HangingDisk]:
         made.let_go(signal.SIGKILL)
 
 
-def test_a_window_opens_and_closes_while_the_disk_hangs_and_all_of_it_is_on_record(
-    gateway: Gateway, disk: HangingDisk
-) -> None:
-    gateway.write_windows(gateway.window(6, 12))
+def opened_while_it_hangs(
+    gateway: Gateway, disk: HangingDisk, window: str
+) -> subprocess.Popen[str]:
+    """A daemon whose window has opened, and the record of it hangs."""
+    gateway.write_windows(window)
     process = gateway.start()
     eventually(lambda: whats(gateway.state_dir) == ["declared"])
     disk.hang(process.pid)
     eventually(gateway.armed, "it opens")
     eventually(lambda: disk.holds, "its record hangs")
+    return process
+
+
+def test_a_window_opens_and_closes_while_the_disk_hangs_and_all_of_it_is_on_record(
+    gateway: Gateway, disk: HangingDisk
+) -> None:
+    process = opened_while_it_hangs(gateway, disk, gateway.window(6, 12))
     eventually(lambda: not gateway.hooks(), "it closes")
     assert disk.holds
     problem = gateway.status()["audit"]["problem"]
@@ -87,12 +95,7 @@ def test_a_window_opens_and_closes_while_the_disk_hangs_and_all_of_it_is_on_reco
 
 
 def test_killed_while_the_disk_hangs_the_chain_goes_on(gateway: Gateway, disk: HangingDisk) -> None:
-    gateway.write_windows(gateway.window(5, 3600))
-    process = gateway.start()
-    eventually(lambda: whats(gateway.state_dir) == ["declared"])
-    disk.hang(process.pid)
-    eventually(gateway.armed, "it opens")
-    eventually(lambda: disk.holds, "its record hangs")
+    process = opened_while_it_hangs(gateway, disk, gateway.window(5, 3600))
     process.kill()
     disk.let_go(signal.SIGKILL)
     process.wait(PATIENCE_S)
