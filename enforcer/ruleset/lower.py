@@ -24,7 +24,7 @@ Forms:
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from enforcer.policy.prefix import BITS, Family
@@ -35,7 +35,7 @@ Expr = tuple[Any, ...]
 META_PRIORITY, META_MARK, META_IIFNAME, META_OIFNAME = 2, 3, 6, 7
 META_NFPROTO, META_L4PROTO, META_RANDOM = 15, 16, 24
 NETWORK, TRANSPORT = 1, 2
-EQ, LT, LTE, GTE = 0, 2, 3, 5
+EQ, LTE, GTE = 0, 3, 5
 ACCEPT, DROP, JUMP, GOTO, RETURN = 1, 0, -3, -4, -5
 _REG, _REG2 = 1, 2
 
@@ -102,16 +102,25 @@ def _set_dscp(s: v.SetDscp) -> tuple[Expr, ...]:
     )
 
 
-def _take_class(s: v.TakeClass) -> tuple[Expr, ...]:
-    armed: tuple[Expr, ...] = ()
+def _take_class(s: v.TakeClass, *, of_family: bool = False) -> tuple[Expr, ...]:
+    """`of_family`: the packet's family is asked here as well, of hits only."""
+    asked: list[Expr] = []
+    if of_family or s.window is not None:
+        asked.append(("meta", META_NFPROTO, _REG2))
+    if of_family:
+        asked.append(_same_family(s.family, _REG2))
     if s.window is not None:
-        armed = (("meta", META_NFPROTO, _REG2), ("lookup", v.armed_set(s.window), _REG2))
+        asked.append(("lookup", v.armed_set(s.window), _REG2))
     return (
         *_masked_address(s.family, s.side, s.length),
         ("lookup_map", s.map_name, _REG, _REG),
-        *armed,
+        *asked,
         ("meta_set", META_PRIORITY, _REG),
     )
+
+
+def _same_family(family: Family, register: int) -> Expr:
+    return ("cmp", register, EQ, bytes([v.NFPROTO[family]]))
 
 
 def _set_meta(key: int, value: int) -> tuple[Expr, ...]:
@@ -119,10 +128,7 @@ def _set_meta(key: int, value: int) -> tuple[Expr, ...]:
 
 
 _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
-    v.IsFamily: lambda s: (
-        ("meta", META_NFPROTO, _REG),
-        ("cmp", _REG, EQ, bytes([v.NFPROTO[s.family]])),
-    ),
+    v.IsFamily: lambda s: (("meta", META_NFPROTO, _REG), _same_family(s.family, _REG)),
     v.IifName: lambda s: _interface(META_IIFNAME, s.device),
     v.OifName: lambda s: _interface(META_OIFNAME, s.device),
     v.AddressIn: _address_in,
@@ -143,10 +149,11 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
         ("cmp", _REG, EQ, b"\x02"),
     ),
     v.Armed: lambda s: (("meta", META_NFPROTO, _REG), ("lookup", s.set_name, _REG)),
-    # The random number has no byte order: it is compared as it stands, from the left.
+    # Masked and equal, which the kernel evaluates in line; lower than a number, it does not.
     v.OneIn: lambda s: (
         ("meta", META_RANDOM, _REG),
-        ("cmp", _REG, LT, struct.pack(">I", s.below)),
+        ("bitwise", _REG, _REG, 4, struct.pack(">I", s.mask), bytes(4)),
+        ("cmp", _REG, EQ, bytes(4)),
     ),
     v.FrontIn: lambda s: (
         ("payload", _REG, NETWORK, _ADDRESS_OFFSET[4, s.side], 2),
@@ -173,7 +180,16 @@ _LOWER: dict[type, Callable[[Any], tuple[Expr, ...]]] = {
 
 
 def lower_rule(rule: v.Rule) -> tuple[Expr, ...]:
-    """The rule's expressions in the kernel's own canonical form."""
-    return tuple(
-        expr for statement in rule.statements for expr in _LOWER[type(statement)](statement)
-    )
+    """The rule's expressions in the kernel's own canonical form.
+
+    The family in front of a lookup is asked behind it, which for the rule is the same and for the
+    packets that are not in the map, most of them, two expressions less a stage.
+    """
+    match rule.statements:
+        case (v.IsFamily(family), v.TakeClass() as take, *rest) if take.family == family:
+            return (*_take_class(take, of_family=True), *_lowered(rest))
+    return _lowered(rule.statements)
+
+
+def _lowered(statements: Iterable[v.Statement]) -> tuple[Expr, ...]:
+    return tuple(expr for s in statements for expr in _LOWER[type(s)](s))

@@ -63,7 +63,7 @@ _STATEMENT: dict[type, Callable[[Any], str]] = {
     v.HasTransport: lambda s: "@nh,48,16 & 0x1fff == 0x0" if s.family else "@th,0,24 >= 0x0",
     v.TcpStart: lambda s: "tcp flags & (syn | ack) == syn",
     v.Armed: lambda s: f"meta nfproto @{s.set_name}",
-    v.OneIn: lambda s: f"meta random < {s.below:#010x}",
+    v.OneIn: lambda s: f"meta random & {s.mask:#x} == 0x0",
     v.FrontIn: lambda s: f"@nh,{96 if s.side == 'saddr' else 128},16 @{v.FRONT}",
     v.TakeClass: _take_class,
     v.ByClass: lambda s: f"meta priority vmap @{s.map_name}",

@@ -118,15 +118,19 @@ class Armed:
 
 @dataclass(frozen=True, slots=True)
 class OneIn:
-    """`meta random < 0x04000000`: one packet in `number`, by chance. In front of a `Sample` only
-    (`sampling`): nothing else may depend on it.
+    """`meta random & 0x3f == 0`: one packet in `number`, a power of two, by chance. In front of a
+    `Sample` only (`sampling`): nothing else may depend on it.
     """
 
     number: int
 
+    def __post_init__(self) -> None:
+        if self.number < 1 or self.number & self.mask:
+            raise ValueError(f"one in {self.number}: not a power of two")
+
     @property
-    def below(self) -> int:
-        return min((1 << 32) // self.number, 0xFFFFFFFF)
+    def mask(self) -> int:
+        return self.number - 1
 
 
 # --- the registered lookup --------------------------------------------------------------------

@@ -20,7 +20,7 @@ from enforcer.ruleset.lower import Expr, lower_rule
 
 _NFPROTO = {4: 2, 6: 10}
 _PRIORITY, _MARK, _IIFNAME, _OIFNAME, _FAMILY, _L4PROTO, _RANDOM = 2, 3, 6, 7, 15, 16, 24
-_EQ, _LT, _LTE, _GTE = 0, 2, 3, 5
+_EQ, _LTE, _GTE = 0, 3, 5
 _ACCEPT, _DROP, _RETURN, _JUMP, _GOTO = 1, 0, -5, -3, -4
 _STACK = 16
 
@@ -218,7 +218,6 @@ class _Run:
                 value = r[source][: len(data)]
                 holds = {
                     _EQ: value == data,
-                    _LT: value < data,
                     _LTE: value <= data,
                     _GTE: value >= data,
                 }

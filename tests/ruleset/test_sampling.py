@@ -177,6 +177,12 @@ def test_5_a_sample_is_nothing_but_a_sample(rule: v.Rule, why: str) -> None:
     assert any(text.startswith("promise 5: ") for text in found), why
 
 
+@pytest.mark.parametrize("number", [0, -1, 3, 65])
+def test_the_chance_is_one_that_a_mask_can_say(number: int) -> None:
+    with pytest.raises(ValueError, match="not a power of two"):
+        v.OneIn(number)
+
+
 def test_2_nobody_is_told_of_a_packet_once_the_window_is_over() -> None:
     found = violations(with_rule(v.Rule((*FRONT[:3], SAMPLE))))
     assert any(text.startswith("promise 2: ") for text in found)
