@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.cli.declaring import free_id, whole_seconds, windows_file
     from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
-    from enforcer.sources.files import WINDOWS_FOLDER, load_policy
+    from enforcer.sources.files import WINDOWS_FOLDER, load_policy, local_windows
 
     now, standing = SystemClock().now(), orders()
     starts_at = whole_seconds(args.start or now)
@@ -87,7 +87,9 @@ def run(args: argparse.Namespace) -> int:
     # As the id will be a file's name: what `policy` would refuse must not become a path first.
     safe = "".join(c for c in window_id if c.isascii() and (c.isalnum() or c in "_-"))
     # No id is longer, and no name of a file may be as long as an argument.
-    name = f"{WINDOWS_FOLDER}/{safe[:64] or 'window'}.yaml"
+    # What was written into a fleet's revision, the next one would take away.
+    folder = local_windows(args.config.parent) or WINDOWS_FOLDER
+    name = f"{folder}/{safe[:64] or 'window'}.yaml"
     path = args.config.parent / name
     if path.exists():
         print(f"enforcer: {path} exists; choose another --id, or remove it", file=sys.stderr)
@@ -127,6 +129,7 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
     from enforcer import decisions
     from enforcer.cli.places import past
     from enforcer.errors import PolicyError
+    from enforcer.sources.files import local_windows
 
     try:
         write_new(path, text)
@@ -148,7 +151,10 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
         answer = {"error": str(error)}
     if answer["error"] and not answer.get("windows"):
         answer = {**answer, "error": f"{answer['error']}\n{_take_back(path)}"}
-    return show(args, {**answer, "file": str(path)}, "declared")
+    code = show(args, {**answer, "file": str(path)}, "declared")
+    if code == 0 and args.format != "json" and local_windows(args.config.parent) is not None:
+        print("on this gateway alone, whatever its fleet publishes; for all: enforcer publish")
+    return code
 
 
 def _take_back(path: Path) -> str:

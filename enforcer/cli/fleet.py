@@ -24,6 +24,13 @@ if TYPE_CHECKING:
 TRACKS = ("stable", "canary")
 # What a person reads through; programs are given all.
 MOST_LISTED = 40
+# What the summary counts: how it is called there, and in a row.
+_COUNTED = (
+    ("armed", "armed"),
+    ("windows of their own", "local"),
+    ("refused", "refused"),
+    ("version", "version"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -150,6 +157,7 @@ def _row(name: str, report: Report | None, heads: dict[str, int]) -> dict[str, A
         "wanted": wanted or None,
         "refused": report.refused,
         "armed": list(report.armed),
+        "local": list(report.local),
         "problem": report.problem,
         "version": report.version,
         "labels": dict(report.labels),
@@ -166,7 +174,7 @@ def _summary(fleet: str, heads: dict[str, int], rows: list[dict[str, Any]]) -> I
         yield f"  {track}: revision {number or 'none'}, held by {hold:,} of {len(of_track):,}"
     if silent := sum(not row["reports"] for row in rows):
         yield f"  silent: {silent:,}"
-    for what, key in (("armed", "armed"), ("refused", "refused"), ("version", "version")):
+    for what, key in _COUNTED:
         found = Counter(_each(row.get(key)) for row in rows)
         del found[""]
         if found and (what != "version" or len(found) > 1):
@@ -185,7 +193,7 @@ def _listed(rows: list[dict[str, Any]], most: int) -> Iterator[str]:
             row.get("track", "-"),
             str(row.get("revision") or "-"),
             _each(row.get("armed")) or "-",
-            "ok" if row["converged"] else str(_first_line(row)),
+            _own(row) if row["converged"] else str(_first_line(row)),
         )
         for row in rows[:most]
     ]
@@ -214,6 +222,11 @@ def _first_line(row: dict[str, Any]) -> str:
     if row["problem"] is not None:
         return _line(row["problem"])
     return f"behind: {row['wanted'] or 'none'} is wanted"
+
+
+def _own(row: dict[str, Any]) -> str:
+    local = _each(row.get("local"))
+    return f"ok; declared there: {local}" if local else "ok"
 
 
 def _line(text: str | None) -> str:

@@ -51,6 +51,7 @@ _EXIT = (
 _FILES = (
     ("/etc/enforcer/enforcer.yaml", "the configuration, see enforcer.yaml(5)"),
     ("/etc/enforcer/windows.d/*.yaml", "windows, each file a list of them"),
+    ("/var/lib/enforcer/fleet/windows.d/*.yaml", "windows that a fleet's gateway has of its own"),
     ("/var/lib/enforcer", "standing orders, last-good copies, and the record, audit.jsonl"),
     ("/run/enforcer/control.sock", "where the daemon is asked"),
     ("/run/enforcer-clock.sock", "where the daemon asks whether the clock is synchronised"),

@@ -22,7 +22,7 @@ from enforcer.doctor.machine import ClockFacts, Daemons, File, Folder, Unit
 from enforcer.doctor.rules import Conntrack, LegacyTable, Listener
 from enforcer.observe import audit_files
 from enforcer.sources import lastgood
-from enforcer.sources.files import WINDOWS_FOLDER
+from enforcer.sources.files import WINDOWS_FOLDER, local_windows
 from enforcer.sources.trust import distrust
 
 USER = "enforcer"
@@ -140,9 +140,13 @@ def state_files(directory: Path) -> list[tuple[Path, str]]:
 def config_files(config: Path, registries: Iterable[str]) -> list[tuple[Path, str]]:
     """What the daemon reads; `registries` are paths as the configuration names them."""
     folder = config.absolute().parent
-    windows = folder / WINDOWS_FOLDER
-    named = [config, *sorted(windows.glob("*.yaml")), *(folder / name for name in registries)]
-    return [(folder, "x"), (windows, "rx"), *((path, "r") for path in named)]
+    windows = [folder / WINDOWS_FOLDER]
+    if (local := local_windows(folder)) is not None:
+        windows.append(local)
+    declared = [path for each in windows for path in sorted(each.glob("*.yaml"))]
+    named = [config, *declared, *(folder / name for name in registries)]
+    folders = [(folder, "x"), *((each, "rx") for each in windows)]
+    return [*folders, *((path, "r") for path in named)]
 
 
 def files(paths: Iterable[tuple[Path, str]], user: str | None) -> list[File]:

@@ -248,7 +248,7 @@ class Follower:
         at = self.now().isoformat(timespec="seconds")
         return Report(
             s.gateway, s.track, held, self._refused, problem, armed, __version__,
-            s.labels, at,
+            s.labels, at, self.spool.local(),
         )  # fmt: skip
 
     def leave(self) -> None:

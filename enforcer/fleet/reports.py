@@ -26,6 +26,7 @@ GATEWAY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", re.ASCII)
 class Report:
     """What a gateway says. `revision` is the one its daemon has taken; `refused` the number of one
     that it has not (0: what etcd names is no number), and `problem` why, or what else is wrong.
+    `local` are the files of windows that were declared on the gateway itself.
     """
 
     gateway: str
@@ -37,6 +38,7 @@ class Report:
     version: str
     labels: Mapping[str, str]
     at: str
+    local: tuple[str, ...] = ()
 
     @property
     def healthy(self) -> bool:
@@ -62,8 +64,10 @@ def read_report(data: bytes) -> Report | None:
             _text(value["version"]),
             {_text(name): _text(text) for name, text in _few(value["labels"], dict).items()},
             _text(value["at"]),
+            # Gateways of an older version say nothing of it.
+            tuple(_text(name) for name in _few(value.get("local", []), list)),
         )
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 

@@ -4,6 +4,7 @@
     DIRECTORY/revisions/000000000042/     the files, with the gateway's sections put in
     DIRECTORY/revisions/000000000042.signed
     DIRECTORY/held.json                   the highest number ever taken
+    DIRECTORY/windows.d/                  what was declared here, read with whichever revision
 
 A revision is written and synced whole before `current` points at it; the switch is one rename.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from enforcer.disk import sync_directory, write_synced
 from enforcer.fleet.store import RefusedError, Signed
+from enforcer.sources.files import WINDOWS_FOLDER
 
 # The one in force, the one before, and one that is being looked at.
 _KEPT = 3
@@ -69,6 +71,11 @@ class Spool:
     def hold(self, held: Held) -> None:
         text = json.dumps(asdict(held))
         write_synced(self.directory / _HELD, [text.encode() + b"\n"], 0o640)
+
+    def local(self) -> tuple[str, ...]:
+        """The files of windows of this gateway's own, without `.yaml`."""
+        found = (self.directory / WINDOWS_FOLDER).glob("[!.]*.yaml")
+        return tuple(sorted(path.stem for path in found))
 
     def has(self, number: int) -> bool:
         return self._folder(number).is_dir()

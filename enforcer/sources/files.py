@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import zoneinfo
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -35,6 +36,8 @@ REGISTRY_BYTES = 256 * 1024**2
 WINDOWS_FOLDER = "windows.d"
 # Where `enforcer follow` keeps what its fleet's revision holds.
 FOLLOWED = Path("/var/lib/enforcer/fleet/current/enforcer.yaml")
+# The folder of a fleet's revision: `current`, or what that links to.
+_REVISION = re.compile(r"revisions/\d{12}", re.ASCII)
 
 # The system's zones; names are listed (which opens every file of the database) for hints only.
 ZONES = Zones(zoneinfo.ZoneInfo, zoneinfo.available_timezones)
@@ -90,6 +93,17 @@ def where_from(path: Path) -> str:
     return f"enforcer init {path.parent} writes one to begin from"
 
 
+def local_windows(folder: Path) -> Path | None:
+    """Where a gateway of a fleet has windows of its own, beside all revisions, so that the next one
+    takes none of them away; `folder` is that of a revision. None: it is none of a fleet.
+    """
+    # By the name alone, whichever revision it is: it may be exchanged at this moment.
+    real = folder.resolve()
+    if _REVISION.fullmatch("/".join(real.parts[-2:])):
+        return real.parents[1] / WINDOWS_FOLDER
+    return None
+
+
 @dataclass(slots=True)
 class Reader:
     """Reads the files of one configuration below `folder`, and gathers what is wrong with them.
@@ -103,12 +117,16 @@ class Reader:
     _looked_at: set[Path] = field(default_factory=set)
 
     def documents(self, main: str) -> dict[str, bytes]:
-        """`enforcer.yaml` and `windows.d/*.yaml` beside it, by name."""
+        """`enforcer.yaml` and `windows.d/*.yaml` beside it, by name; and by their whole path the
+        windows of a fleet's gateway of its own (`local_windows`).
+        """
         path = self.folder / main
         files = self.every([main], YAML_BYTES, where_from(path))
         # Where the configuration itself is not there, its folder is what the person has to see.
         self.problems = [replace(p, file=str(path)) if p.file == main else p for p in self.problems]
-        files |= self.every(self._windows_files(), YAML_BYTES)
+        files |= self.every(self._windows_files(WINDOWS_FOLDER), YAML_BYTES)
+        if (local := local_windows(self.folder)) is not None:
+            files |= self.every(self._windows_files(str(local)), YAML_BYTES)
         if sum(map(len, files.values())) > YAML_BYTES:
             fact = f"its files are larger than {YAML_BYTES // 1024**2:,} MB together"
             self._refuse(WINDOWS_FOLDER, f"{fact}, the most that is read; take old windows out")
@@ -159,26 +177,27 @@ class Reader:
         if self.problems:
             raise PolicyError(sorted(self.problems))
 
-    def _windows_files(self) -> list[str]:
-        folder = self.folder / WINDOWS_FOLDER
+    def _windows_files(self, called: str) -> list[str]:
+        """The names of the files in the folder of windows that is `called` so."""
+        folder = self.folder / called
         try:
             names = sorted(os.listdir(folder))
             self._look_at(folder, listed=True)
         except FileNotFoundError:
             return []
         except OSError as error:
-            self._refuse(WINDOWS_FOLDER, refusal(error))
+            self._refuse(called, refusal(error))
             return []
         wanted = [name for name in names if name.endswith(".yaml") and not name.startswith(".")]
         for name in names:
             if name.endswith(".yml") and not name.startswith("."):
-                self._refuse(_in_windows(name), "is not read; rename it to end in .yaml")
+                self._refuse(posixpath.join(called, name), "is not read; rename it to end in .yaml")
         for name in wanted:
             # A name that a terminal cannot show would hide which file a message is about.
             if not name.isprintable():
                 fact = f"holds a file named {shown(name)}, which cannot be shown"
-                self._refuse(WINDOWS_FOLDER, f"{fact}; rename it")
-        return [_in_windows(name) for name in wanted if name.isprintable()]
+                self._refuse(called, f"{fact}; rename it")
+        return [posixpath.join(called, name) for name in wanted if name.isprintable()]
 
     def _look_at(self, folder: Path, *, listed: bool = False) -> None:
         """Who may write to a folder may put another file in the place of one in it."""
@@ -192,10 +211,6 @@ class Reader:
 
     def _refuse(self, name: str, message: str) -> None:
         self.problems.append(Problem(name, 0, 0, "", message))
-
-
-def _in_windows(name: str) -> str:
-    return posixpath.join(WINDOWS_FOLDER, name)
 
 
 def load_policy(

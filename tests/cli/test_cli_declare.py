@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import select
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -257,6 +258,34 @@ def test_a_refused_declaration_leaves_no_file(
     assert said in err
     assert enforcer.files() == {}
     assert enforcer.record() == []
+
+
+def test_on_a_fleets_gateway_it_is_written_where_no_revision_takes_it_away(
+    enforcer: Place, tmp_path: Path
+) -> None:
+    fleet = tmp_path / "fleet"
+    revisions = [fleet / "revisions" / f"{number:012}" for number in (1, 2)]
+    for folder in revisions:
+        shutil.copytree(enforcer.etc, folder)
+    current = enforcer.etc = fleet / "current"
+    current.symlink_to(revisions[0])
+    daemon = Running(enforcer)
+    try:
+        code, out, _ = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "urgent")
+        assert (code, daemon.armed()) == (0, {"urgent"})
+        assert "on this gateway alone" in out
+        current.unlink()
+        current.symlink_to(revisions[1])
+        assert daemon.daemon.reload() is None
+        daemon.daemon.step()
+        assert daemon.armed() == {"urgent"}
+        assert enforcer("close", "urgent")[0] == 0
+        assert daemon.armed() == set()
+    finally:
+        daemon.stop()
+    assert [p.name for p in (fleet / "windows.d").iterdir()] == ["urgent.yaml"]
+    assert enforcer.files() == {}
+    assert enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "urgent")[0] != 0
 
 
 def test_what_the_daemon_refuses_leaves_no_file_and_stays_forgotten(

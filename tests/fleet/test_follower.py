@@ -10,7 +10,9 @@ import pytest
 from enforcer import log
 from enforcer.control import DeniedError, HungDaemonError, NoDaemonError, TurnedAwayError
 from enforcer.fleet.store import Signed
+from enforcer.sources.files import load_policy
 from tests.fleet.follower_world import HEADER, ROW, World
+from tests.policy.documents_by_hand import window
 
 MORE = HEADER + ROW + b"R-2,203.0.113.0/24,mission,,,\n"
 LOADED = {"error": None, "refused": False}
@@ -134,6 +136,23 @@ def test_own_sections_that_nobody_loaded_are_asked_for_again(world: World) -> No
     world.follower.turn()
     assert "wan0" in (world.spool.main / "enforcer.yaml").read_text()
     assert (world.asked, world.report().healthy) == (3, True)
+
+
+def test_what_was_declared_here_outlasts_every_revision(world: World) -> None:
+    own = world.spool.directory / "windows.d"
+    own.mkdir()
+    (own / "urgent.yaml").write_text(window("urgent", measures="mark: {fwmark: 0x51}"))
+    world.follower.turn()
+    assert world.report().local == ("urgent",)
+    for number in range(2, 8):
+        world.publish(number, HEADER + ROW * number)
+        world.follower.turn()
+        policy, _ = load_policy(world.spool.main / "enforcer.yaml")
+        assert [w.id for w in policy.windows] == ["urgent"]
+    assert (world.report().revision, world.report().healthy) == (7, True)
+    (own / "urgent.yaml").unlink()
+    world.follower.turn()
+    assert world.report().local == ()
 
 
 def test_a_refusal_names_places_and_no_registrant(

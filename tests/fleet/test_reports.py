@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -19,6 +20,13 @@ REPORT = Report(
 
 def test_it_is_read_back_as_it_was_written() -> None:
     assert read_report(REPORT.stored()) == REPORT
+
+
+def test_an_older_gateway_says_nothing_of_windows_of_its_own() -> None:
+    value = json.loads(replace(REPORT, local=("urgent",)).stored())
+    assert read_report(json.dumps(value).encode()) == replace(REPORT, local=("urgent",))
+    del value["local"]
+    assert read_report(json.dumps(value).encode()) == REPORT
 
 
 def with_(key: str, value: object) -> Report | None:
@@ -39,6 +47,7 @@ def with_(key: str, value: object) -> Report | None:
         ("armed", [["ddos"]]),
         ("armed", ["w"] * 1000),
         ("labels", ["site"]),
+        ("local", "urgent"),
         ("gateway", None),
         ("at", "x" * MOST_REPORT_BYTES),
     ],

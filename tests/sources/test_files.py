@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -107,6 +108,41 @@ def test_the_configuration_of_a_fleets_gateway_comes_from_the_fleet(folder: Path
     )
     followed = folder / "fleet" / "current" / "enforcer.yaml"
     assert files.where_from(followed) == "enforcer follow --once fetches it, see docs/fleet.md"
+
+
+def test_a_fleets_gateway_has_windows_of_its_own_beside_all_revisions(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = tmp_path_factory.mktemp("fleet")
+    revision = fleet / "revisions" / "000000000042"
+    shutil.copytree(folder, revision)
+    (fleet / "current").symlink_to("revisions/000000000042")
+    (revision / "windows.d" / "w.yaml").write_text(window())
+    own = fleet / "windows.d"
+    own.mkdir()
+    (own / "urgent.yaml").write_text(window("urgent"))
+    for config in (fleet / "current" / "enforcer.yaml", revision / "enforcer.yaml"):
+        policy, _ = files.load_policy(config)
+        assert {w.id: w.source for w in policy.windows} == {
+            "attack": "windows.d/w.yaml:1:3",
+            "urgent": f"{own}/urgent.yaml:1:3",
+        }
+    monkeypatch.chdir(fleet / "current")
+    assert len(files.load_policy(Path("enforcer.yaml"))[0].windows) == 2
+    (own / "urgent.yaml").write_text(window())
+    said = message(fleet / "current")
+    assert "windows.d/w.yaml:1:8" in said
+    assert f"is already the id of the window at {own}/urgent.yaml:1:3" in said
+    (own / "urgent.yaml").unlink()
+    own.chmod(0o777)
+    with pytest.raises(PolicyError) as refused:
+        files.read_texts(fleet / "current" / "enforcer.yaml", guarded=True)
+    assert str(refused.value).startswith(f"{own}: may be changed by every user")
+
+
+def test_what_is_no_revision_has_no_windows_beside_it(folder: Path) -> None:
+    assert files.local_windows(folder) is None
+    assert files.local_windows(folder / "revisions" / "42") is None
 
 
 def test_a_file_that_may_not_be_read_says_who_has_to_be_let_in() -> None:
