@@ -174,5 +174,5 @@ def test_the_files_that_are_looked_at(tmp_path: Path) -> None:
     assert {paths[str(tmp_path / name)] for name in named} == {"r"}
     (tmp_path / "revisions" / "000000000042").mkdir(parents=True)
     revision = tmp_path / "revisions" / "000000000042" / "e.yaml"
-    own = {str(path): right for path, right in look.config_files(revision, [])}
-    assert (own[str(tmp_path / "windows.d")], own[str(tmp_path / "windows.d/w.yaml")]) == ("rx", "r")
+    own = dict(look.config_files(revision, []))
+    assert (own[tmp_path / "windows.d"], own[tmp_path / "windows.d/w.yaml"]) == ("rx", "r")
