@@ -17,10 +17,10 @@ check: $(STAMP)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/pytest -m "not kernel"
+	$(VENV)/bin/pytest -m "not kernel" -n 2
 
 unit: $(STAMP)
-	$(VENV)/bin/pytest -m "not kernel"
+	$(VENV)/bin/pytest -m "not kernel" -n 2
 
 # The real kernel, in namespaces that the tests make and delete: two files at a time, for most of
 # them wait for something, and one after another those that are about time (docs/decisions/0034).
