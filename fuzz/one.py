@@ -13,7 +13,10 @@ import atheris
 
 # Atheris leaks what instrumented code compares when that is an array (43 KB an execution): the
 # columns of the registry are run, and not looked at for new paths.
-COLUMNS = ["enforcer.policy.registry_chunks", "enforcer.policy.registry_columns", "enforcer.lookup"]
+COLUMNS = [
+    *(f"enforcer.policy.registry_{part}" for part in ("chunks", "columns", "text")),
+    "enforcer.lookup",
+]
 
 with atheris.instrument_imports(include=["enforcer"], exclude=COLUMNS):
     from fuzz.every import TARGETS

@@ -140,6 +140,7 @@ TESTED_BY: dict[str, str] = {
     "policy.registry_builder": "policy/test_registry.py",
     "policy.registry_columns": "policy/test_registry.py",
     "policy.registry_rows": "policy/test_registry.py",
+    "policy.registry_text": "policy/test_registry_chunks.py",
     "policy.scalars": "policy/test_bad_config.py",
     "policy.sections": "policy/test_bad_config.py",
     "policy.shape": "policy/test_bad_config.py",

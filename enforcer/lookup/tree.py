@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from enforcer.policy.prefix import BITS, FAMILIES, Family, Prefix
 from enforcer.policy.registry import Registry
 from enforcer.policy.registry_columns import (
+    MASKS,
     Words,
     join_words,
     masked,
@@ -180,12 +181,9 @@ def _family_tree(registry: Registry, family: Family, day: date) -> FamilyTree:
     words, length = pick(columns.words, valid), columns.length[valid]
     order = sort_order(words, length)
     words, length, rows = pick(words, order), length[order], valid[order]
+    # Rows of one prefix stand in the order of the files.
     starts = np.flatnonzero(run_starts(*words, length)).astype(np.int32)
     row_starts = np.append(starts, np.int32(len(rows)))
-    if len(starts) < len(rows):
-        # The sort need not be stable: rows of one prefix stand in the order of the files.
-        node = np.repeat(np.arange(len(starts)), np.diff(row_starts))
-        rows = rows[np.lexsort((rows, node))]
     words, length = pick(words, starts), length[starts]
     base, shift, front = front_index(words[0])
     return FamilyTree(
@@ -229,13 +227,14 @@ def parents(family: Family, words: Words, length: NDArray[Any]) -> NDArray[np.in
     for mine, theirs in zip(cut, words, strict=True):
         inside &= mine == theirs[:-1]
     wide = np.flatnonzero(inside).astype(np.int32)
+    networks = pick(words, wide)
+    masks = tuple(mask[length[wide]] for mask in MASKS[family])
 
-    def covers(outer: NDArray[np.int32], inner: NDArray[Any]) -> NDArray[np.bool_]:
+    def covers(outer: NDArray[np.int32], inner: Words) -> NDArray[np.bool_]:
+        """Whether each of the places in `wide` covers the address beside it."""
         found = np.ones(len(outer), np.bool_)
-        for cut, theirs in zip(
-            masked(pick(words, inner), family, length[outer]), pick(words, outer), strict=True
-        ):
-            found &= cut == theirs
+        for network, mask, theirs in zip(networks, masks, inner, strict=True):
+            found &= theirs & mask[outer] == network[outer]
         return found
 
     # `guess` speaks of places in `wide`.
@@ -243,14 +242,14 @@ def parents(family: Family, words: Words, length: NDArray[Any]) -> NDArray[np.in
     open_ = np.arange(len(wide))
     while len(open_):
         open_ = open_[guess[open_] >= 0]
-        open_ = open_[~covers(wide[guess[open_]], wide[open_])]
+        open_ = open_[~covers(guess[open_], pick(networks, open_))]
         guess[open_] = guess[guess[open_]]
     before = np.zeros(count, np.int32)
     before[1:] = np.cumsum(inside)
     before -= 1
     open_ = np.flatnonzero(before >= 0)
     while len(open_):
-        open_ = open_[~covers(wide[before[open_]], open_)]
+        open_ = open_[~covers(before[open_], pick(words, open_))]
         before[open_] = guess[before[open_]]
         open_ = open_[before[open_] >= 0]
     return np.where(before >= 0, wide[before], -1) if len(wide) else before

@@ -66,13 +66,22 @@ def masked(words: Words, family: Family, length: Any) -> Words:
 def sort_order(
     words: Words, minor: NDArray[Any], *, of_sorted_runs: bool = False
 ) -> NDArray[np.intp]:
-    """The order by address, then by `minor` (below 2**32). Much cheaper for IPv4 in a few sorted
-    runs, when told so.
+    """The order by address, then by `minor` (below 2**32), then as they stand. Cheapest for IPv4 in
+    a few sorted runs, when told so.
     """
-    if len(words) == 1:
+    if of_sorted_runs and len(words) == 1:
         keys = words[0].astype(np.uint64) << np.uint64(32) | minor.astype(np.uint64)
-        return np.argsort(keys, kind="stable" if of_sorted_runs else None)
-    return np.lexsort((minor, words[1], words[0]))
+        return np.argsort(keys, kind="stable")
+    # Numbers of 16 bits are sorted by radix: two to three times as fast.
+    return np.lexsort([half for column in (minor, *words[::-1]) for half in _halves(column)])
+
+
+def _halves(column: NDArray[Any]) -> list[NDArray[Any]]:
+    """The column as columns of 16 bits, the least significant first; as it is when it is short."""
+    bits = 8 * column.dtype.itemsize
+    if bits <= 16:
+        return [column]
+    return [(column >> column.dtype.type(at)).astype(np.uint16) for at in range(0, bits, 16)]
 
 
 def run_starts(*columns: NDArray[Any]) -> NDArray[np.bool_]:

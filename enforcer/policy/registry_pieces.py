@@ -17,8 +17,8 @@ import numpy as np
 
 from enforcer.policy.prefix import FAMILIES, Family, Service
 from enforcer.policy.registry_chunks import Chunk, Decoders, Rows, read_csv, read_plain
-from enforcer.policy.registry_columns import ALWAYS, FOREVER, Registry, pick
-from enforcer.policy.registry_rows import LONGEST_LINE, parse_day, parse_services
+from enforcer.policy.registry_columns import Registry, pick
+from enforcer.policy.registry_rows import LONGEST_LINE, parse_services
 
 # A cut is looked for in this share of a piece, behind it.
 _WINDOW_SHARE = 8
@@ -129,7 +129,6 @@ class PieceReader:
     ) -> None:
         self._data, self._plain = data, plain
         self._categories = {category.encode(): i for i, category in enumerate(categories)}
-        self._days: dict[bytes, int | None] = {}
         self._parsed: dict[bytes, _Services | None] = {b"": ()}
         self._before: Registry | None = None
         self._pieces: dict[bytes, Piece] = {}
@@ -148,15 +147,13 @@ class PieceReader:
         if piece is not None and self._before is not None:
             rows, services = _taken_over(self._before, piece)
             return Read(part.start, part.full, part.stop, digest, piece.lines, rows, services)
-        text = bytes(view)
-        if not text.endswith(b"\n"):
-            text += b"\n"
+        text = view if view[-1] == ord("\n") else bytes(view) + b"\n"
         known: dict[_Services, int] = {(): 0}
         chunk = read_plain(text) if self._plain else read_csv(text, self._decoders(known))
         return Read(
             *(part.start, part.full, part.stop, digest, len(chunk.starts), chunk.families),
             tuple(known),
-            text,
+            bytes(text) if len(chunk.odd) else b"",
             _odd_lines(chunk),
         )
 
@@ -173,17 +170,8 @@ class PieceReader:
 
         return Decoders(
             category=self._categories.get,
-            valid_from=lambda text: self._day(text, ALWAYS),
-            valid_until=lambda text: self._day(text, FOREVER),
             services=services,
         )
-
-    def _day(self, text: bytes, empty: int) -> int | None:
-        if not text:
-            return empty
-        if text not in self._days:
-            self._days[text] = parse_day(text.decode("latin-1"))
-        return self._days[text]
 
 
 def _parsed(text: bytes) -> _Services | None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from enforcer.errors import PolicyError
 from enforcer.lab.registry import CATEGORIES, generate
 from enforcer.policy import registry as room
+from enforcer.policy import registry_builder
 from enforcer.policy.registry import FOREVER, HEADER, day_number, parse_registry
-from enforcer.policy.registry_rows import RowError, parse_plain_row, parse_row
+from enforcer.policy.registry_rows import RowError, parse_day, parse_plain_row, parse_row
+from enforcer.policy.registry_text import Text
 
 HEAD = f"{HEADER}\n".encode()
 
@@ -177,6 +183,11 @@ def whole(data: list[bytes]) -> list[object]:
 @given(st.lists(line.filter(lambda raw: b"\n" not in raw), min_size=1, max_size=6))
 @example([b"R-1,20.0.0.0/24,mission,2026-01-01,2024-02-29,"])
 @example([b"a,20.0.0.0/24,mission,,,", b"#", b'"b",20.0.1.0/24,mission,,,'])
+@example([b"R-1,20.0.0.0/24/1,mission,,,"])
+@example([b"R-1,20.0.0.0/24x,mission,,,"])
+@example([b"R-1,20.0.0.:/24,mission,,,"])
+@example([b"R-1,20.0.0.0/2:,mission,,,"])
+@example([b"R-1,20.0.0.0/24,mission,2026-01-0:,,"])
 def test_both_paths_read_every_file_alike(data: list[bytes]) -> None:
     assert whole(data) == careful(data)
 
@@ -234,3 +245,36 @@ def test_a_line_of_a_chunk_may_be_long() -> None:
     data = HEAD + b"a" * 100_000 + b",20.0.0.0/24,mission,,,\nb,2a01::/48,mission,,,"
     read = parse_registry("r", data, CATEGORIES)
     assert [len(read.row(0).id), read.row(1).id] == [100_000, "b"]
+
+
+def test_nothing_of_a_plain_registry_is_left_to_the_careful_path(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def careless(raw: bytes, categories: object) -> None:
+        raise AssertionError(raw)
+
+    monkeypatch.setattr(registry_builder, "parse_row", careless)
+    assert len(parse_registry("r", generate(3000, 5), CATEGORIES)) == 3000
+
+
+def test_every_day_of_the_calendar_is_read_fast() -> None:
+    days = [date.fromordinal(n).isoformat().encode() for n in range(1, date.max.toordinal(), 97)]
+    days += [b"0001-01-01", b"9999-12-31", b"2000-02-29", b"2024-02-29"]
+    text = Text(b"".join(days))
+    first = np.arange(0, 10 * len(days), 10, dtype=np.int32)
+    values, known = text.days(first, first + np.int32(10), 0)
+    assert known.all()
+    assert values.tolist() == [parse_day(day.decode()) for day in days]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.text("0123456789-:/\x00é", max_size=12) | day, min_size=1, max_size=8))
+@example(["2026,01-01", "2026-01.01", "2026-0:-01", "2026-01-01-", "/026-01-01"])
+@example(["1900-02-29", "2100-02-29", "2026-04-31", "2026-00-10", "2026-10-00", "202\xba-01-01"])
+def test_what_is_no_day_is_not_read_fast(days: list[str]) -> None:
+    raw = [text.encode("latin-1", "replace") for text in days]
+    text = Text(b"".join(raw))
+    last = np.cumsum([len(each) for each in raw]).astype(np.int32)
+    values, known = text.days(last - np.array([len(each) for each in raw], np.int32), last, -1)
+    expected = [parse_day(each.decode("latin-1")) if each else -1 for each in raw]
+    assert [int(v) if k else None for v, k in zip(values, known, strict=True)] == expected

@@ -42,7 +42,9 @@ def parsed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     sizes: list[int] = []
     read = registry_pieces.read_csv
 
-    def noted(text: bytes, decoders: registry_pieces.Decoders) -> registry_pieces.Chunk:
+    def noted(
+        text: bytes | memoryview, decoders: registry_pieces.Decoders
+    ) -> registry_pieces.Chunk:
         sizes.append(len(text))
         return read(text, decoders)
 
