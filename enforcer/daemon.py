@@ -17,7 +17,6 @@ from enforcer.clock import Clock
 from enforcer.days import DAY_LEAD, Days
 from enforcer.drift import KINDS, Settled, Suspicion
 from enforcer.errors import KernelError, PolicyError, Problem
-from enforcer.hardends import HardEnds
 from enforcer.lookup.planner import Planned
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.observe.snapshot import Occurrence, Snapshot
@@ -26,11 +25,13 @@ from enforcer.policy.model import Activation
 from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
 from enforcer.reconcile import Outcome, Prepared, Wanted, not_reserved, prepare, reconcile
+from enforcer.ruleset.compiler import epoch_ns
 from enforcer.ruleset.transaction import Kernel
 from enforcer.schedule.agenda import Agenda, Entry, entries
 from enforcer.schedule.orders import Orders
 from enforcer.schedule.timeline import Timeline
 from enforcer.sources.load import Configuration
+from enforcer.steady import SteadyClock
 from enforcer.unsampled import NoSamples, Samples, with_or_without
 
 # Drift that no event told of is found by looking; a read outside windows costs about a millisecond.
@@ -68,20 +69,23 @@ class Daemon:
         with_registry: Callable[[Configuration], Configuration] | None = None,
         samples: Samples | None = None,
     ) -> None:
-        self._load, self._kernel, self._clock, self.totals = load, kernel, clock, totals
+        self._load, self._kernel, self.totals = load, kernel, totals
+        self.clock = SteadyClock(clock, self._clock_counts)
         self._samples = samples or NoSamples()
         self.orders = orders
         self._with_registry = with_registry
         self._config = load(orders)
         self._refused = refused
-        now = self._reloaded_at = clock.now()
+        self.clock.look()
+        now = self._reloaded_at = self.clock.now()
         self._loaded_at = accepted_at or now
         self._days = Days(self._config, now.date(), plan)
         self._timeline = Timeline.ahead(self._config.policy, now)
         self._agenda = Agenda.build(self._timeline, orders)
         self._stepped_at = self._rests_since = now
         self._prepared: Prepared | None = None
-        self._hard_ends = HardEnds(clock)
+        # Window id → when it ends, of what was on when the clock was right last, in nanoseconds.
+        self._ends: dict[str, int] = {}
         self._held: dict[str, Stage] = {}
         self._settled: Settled | None = None
         self._last: Outcome | None = None
@@ -137,22 +141,23 @@ class Daemon:
 
     def step(self) -> Outcome:
         """Brings the kernel to what is wanted now. Safe to call at any time, and often."""
-        now = self._stepped_at = self._clock.now()
+        right = self.clock.look()
+        now = self._stepped_at = self.clock.now()
         self._days.turn(self._config, self._day_at(now), now)
-        if self._trusted():
-            self._hard_ends.remember(self.active(now))
+        if right:
+            self._ends = {a.id: epoch_ns(a.ends_at) for a in self.active(now)}
         prepared, self._prepared = self._prepared, None
         outcome = self._reconcile(self._wanted(now), prepared)
         if outcome.result != "failed":
             outcome = self._retire(outcome, now)
         self._remember(outcome)
         self._look_ahead(outcome)
-        self._rests_since = self._clock.now()
+        self._rests_since = self.clock.now()
         return outcome
 
     def _look_ahead(self, outcome: Outcome) -> None:
         """What can be done before it is needed is done here, where nothing waits for it."""
-        now = self._clock.now()
+        now = self.clock.now()
         if self._timeline.wears_out(now):
             self._timeline = Timeline.ahead(self._config.policy, now)
         self._days.look_ahead(self._config, self._day_at(now + DAY_LEAD), now)
@@ -162,7 +167,7 @@ class Daemon:
             return
         if outcome.state is not None and (tables := self._days.of(self._day_at(edge))) is not None:
             wanted = replace(self._wanted(edge), tables=tables, coming=())
-            now_ns = self._clock.now_ns()
+            now_ns = self.clock.now_ns()
             self._prepared = prepare(wanted, outcome.state, now_ns, loaded=self._held)
 
     def _day_at(self, at: datetime) -> date:
@@ -171,15 +176,16 @@ class Daemon:
         back, and on the same one nobody who was let through is.
         """
         armed = self._last is not None and self._last.armed
-        return self._days.day if armed and not self._trusted() else at.date()
+        return self._days.day if armed and not self.clock.right else at.date()
 
-    def _trusted(self) -> bool:
+    def _clock_counts(self) -> bool:
         gateway = self._config.policy.gateway
-        return not gateway.require_synchronised_clock or self._clock.synchronised()
+        return not gateway.require_synchronised_clock or self.clock.synchronised()
 
     def release(self) -> Outcome:
         """Unhooks everything at once (`on_stop: release`); the registered maps stay loaded."""
-        wanted = replace(self._wanted(self._clock.now()), activations=(), coming=())
+        self.clock.look()
+        wanted = replace(self._wanted(self.clock.now()), activations=(), coming=())
         outcome = self._reconcile(wanted)
         self._remember(outcome)
         return outcome
@@ -188,7 +194,7 @@ class Daemon:
         policy = self._config.policy
         if self.standing_down is not None:
             return Wanted(policy, (), self.tables, idle=True)
-        ends = None if self._trusted() else self._hard_ends.by_the_clock()
+        ends = None if self.clock.right else self._ends
         may_arm = ends is None and self.orders.readable
         active = self.active(now)
         edge = self.agenda(now).next_edge(now)
@@ -207,7 +213,7 @@ class Daemon:
         return reconcile(
             wanted,
             self._kernel,
-            self._clock.now_ns,
+            self.clock.now_ns,
             settled=self._settled,
             loaded=self._held,
             retire=self._retired,
@@ -268,7 +274,7 @@ class Daemon:
 
     def next_wake(self) -> datetime:
         """When to step again if nothing happens: an edge, a lease, midnight, or a look."""
-        now = self._clock.now()
+        now = self.clock.now()
         # After the last step, not after now: whoever asks every second must not put it off.
         since = min(self._rests_since, now)
         midnight = datetime.combine(since.date() + timedelta(days=1), datetime.min.time(), UTC)
@@ -308,7 +314,8 @@ class Daemon:
         self, load: Callable[[], Configuration], accepts: Accepts | None
     ) -> PolicyError | None:
         """Puts a configuration in the place of the one before, or says why not."""
-        self._reloaded_at = self._clock.now()
+        self.clock.look()
+        self._reloaded_at = self.clock.now()
         try:
             config = load()
             limit, day = config.policy.registry.shrink_limit, self._day_at(self._reloaded_at)
@@ -335,19 +342,19 @@ class Daemon:
 
     def on(self) -> list[Entry]:
         """The occurrences that are on, by the schedule and the orders."""
-        now = self._clock.now()
+        now = self.clock.now()
         return [e for e in self.agenda(now).every if e.opens and e.state(now) == "armed"]
 
     # --- what people see -----------------------------------------------------------------------
 
     def occurrences(self, after: datetime, before: datetime) -> list[Occurrence]:
         """Every occurrence that is on between two instants, in order, by the schedule."""
-        now = self._clock.now()
+        now = self.clock.now()
         found: list[Entry] = entries(self._config.policy, self.orders, after, before)
         return [Occurrence.of(e, now) for e in found]
 
     def snapshot(self) -> Snapshot:
-        now = self._clock.now()
+        now = self.clock.now()
         policy = self._config.policy
         last = self._last
         assert last is not None, "a step was made"
@@ -367,7 +374,7 @@ class Daemon:
             edges=tuple(self.agenda(now).transitions(now)),
             prefixes=self.tables.prefixes,
             elements=tuple((f, sum(len(s) for s in self.tables.of_family(f))) for f in FAMILIES),
-            clock_synchronised=self._clock.synchronised(),
+            clock_synchronised=self.clock.synchronised(),
             drift_repairs=self._drift_repairs,
             promise_violations=self._violations,
             problem=self._problem

@@ -49,6 +49,7 @@ class Desk:
         """
         if request["verb"] not in VERBS:
             return None
+        self._daemon.clock.look()
         try:
             decision = self._decide(request, who)
             self._take(decision)
@@ -70,8 +71,11 @@ class Desk:
 
     def lapse(self) -> None:
         """Notes trials that ended unconfirmed. They have ended already: their arming ran out."""
-        if self._busy:
-            # A step while a decision waits for the disk: it was taken under the orders as they are.
+        clock = self._daemon.clock
+        clock.look()
+        # A step while a decision waits for the disk: it was taken under the orders as they are. And
+        # by a clock that ran away for a moment a trial would be closed for good.
+        if self._busy or not clock.known:
             return
         before = self._daemon.orders
         decision = decisions.lapse(self._daemon.config.policy, before, self._now())

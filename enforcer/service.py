@@ -19,7 +19,7 @@ from typing import Any
 from enforcer import __version__, log
 from enforcer.accepting import Acceptance
 from enforcer.chronicle import Chronicle
-from enforcer.clock import SystemClock, Timer
+from enforcer.clock import Timer
 from enforcer.control import Answer, ControlSocket
 from enforcer.daemon import Daemon
 from enforcer.desk import NOT_UNDERSTOOD, Desk, stepped
@@ -90,7 +90,7 @@ class Service:
     ) -> None:
         self._daemon, self._control, self._sampler = daemon, control, sampler
         self._signals, self._places = signals, places
-        self._clock = SystemClock()
+        self._clock = daemon.clock
         self._chronicle, self._recorder = chronicle, chronicle.recorder
         clerk = Clerk(places.state_dir, chronicle, self._wait)
         self._desk = Desk(daemon, self._clock, clerk, chronicle.past)
@@ -215,7 +215,8 @@ class Service:
 
     def _set_timer(self) -> None:
         wake = epoch_ns(self._daemon.next_wake())
-        self._timer.set(wake if self._retry.at_ns is None else min(wake, self._retry.at_ns))
+        first = wake if self._retry.at_ns is None else min(wake, self._retry.at_ns)
+        self._timer.set(self._clock.shown_ns(first))
 
     def _wait(self, job: Job) -> bool:
         """Waits for the disk in the middle of a request; what comes due meanwhile is done."""

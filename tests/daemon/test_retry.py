@@ -42,7 +42,8 @@ def test_whoever_wakes_the_loop_does_not_put_the_retry_off() -> None:
     service._daemon = SimpleNamespace(next_wake=lambda: later)  # type: ignore[assignment]
     for turn in range(3):
         now_ns = NOW_NS + turn * 10**8
-        service._clock = SimpleNamespace(now_ns=lambda at=now_ns: at)  # type: ignore[assignment]
+        clock = SimpleNamespace(now_ns=lambda at=now_ns: at, shown_ns=lambda at: at)
+        service._clock = clock  # type: ignore[assignment]
         service._set_timer()
     assert set_to == [NOW_NS + int(RETRY_S[0] * 10**9)] * 3
     service._retry.stepped(NOW_NS, failed=False)
