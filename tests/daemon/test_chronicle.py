@@ -31,9 +31,11 @@ MINUTE = timedelta(minutes=1)
 class Office(World):
     """A daemon, its desk and its record, stepped as the service steps them."""
 
-    def __init__(self, directory: Path, windows: str = WINDOWS) -> None:
+    def __init__(
+        self, directory: Path, windows: str = WINDOWS, *, require_clock: bool = False
+    ) -> None:
         self.directory = directory
-        super().__init__()
+        super().__init__(require_clock=require_clock)
         self.windows = windows
         self.begin()
 
@@ -46,16 +48,16 @@ class Office(World):
         config = self.daemon.config
         self.chronicle.begin(config, self.clock.at, armed_in(self.kernel.read()))
         told = self.chronicle
-        self.desk = Desk(self.daemon, self.clock, Clerk(self.directory, told), told.past)
+        self.desk = Desk(self.daemon, self.daemon.clock, Clerk(self.directory, told), told.past)
         told.loaded(config, self.clock.at, "enforcer", "start")
 
     def at(self, now: Any) -> None:
         self.clock.at = now
         self.desk.lapse()
         self.step_at(now)
-        active = self.daemon.active(now)
-        armed = [a for a in active if a.id in self.outcome.armed]
-        self.chronicle.after(now, armed, self.outcome, "withdrawn")
+        seen = self.daemon.clock.now()
+        armed = [a for a in self.daemon.active(seen) if a.id in self.outcome.armed]
+        self.chronicle.after(seen, armed, self.outcome, "withdrawn")
 
     def reload(self, windows: str) -> None:
         self.windows = windows
@@ -138,6 +140,22 @@ def test_steps_in_between_add_no_record(office: Office) -> None:
     for minute in range(30):
         office.at(OPENS + minute * MINUTE)
     assert office.whats() == ["armed"]
+
+
+@pytest.mark.parametrize("hours", [20, -10])
+def test_a_clock_that_nobody_keeps_right_changes_nothing_on_the_record(
+    tmp_path: Path, hours: int
+) -> None:
+    office = Office(tmp_path, require_clock=True)
+    office.at(CLOSES - MINUTE)
+    office.clock.right = False
+    office.clock.set_by(timedelta(hours=hours))
+    office.at(office.clock.at)
+    assert office.whats() == ["armed"]
+    office.at(office.clock.at + MINUTE)
+    _, armed, ended = office.told()
+    assert (ended["ended_at"], ended["why"], ended["seen"]) == ("2026-12-01T20:00:00Z", "end", True)
+    assert armed["ends_at"] == ended["ends_at"]
 
 
 def test_an_early_close_says_who(office: Office) -> None:
