@@ -8,6 +8,8 @@ words.
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -185,16 +187,20 @@ def keep(
     before: Orders,
     decision: Decision,
     put: Callable[[Event], object] | None = None,
+    counts: Callable[[], bool] = lambda: True,
 ) -> str | None:
     """Puts a decision on the disk and, by `put`, on the record. What opens something and cannot be
     kept is a RefusedError, and nothing of it stays; of what ends something the warning is returned.
+    `counts` is asked before what opens something is in the orders: whether it still may be.
     """
     put = put or partial(record, directory)
+    if decision.opens:
+        _keep_opening(directory, before, decision, put, counts)
+        return None
     waiting = list(decision.events)
-    changes = decision.orders != before
-    kept = not changes
+    kept = decision.orders == before
     try:
-        if changes:
+        if not kept:
             write_orders(directory, decision.orders)
             kept = True
         while waiting:
@@ -203,18 +209,46 @@ def keep(
         return None
     except OSError as error:
         problem = f"{directory}: {error.strerror or error}"
-    if decision.opens:
-        if changes and kept:
+    if not kept:
+        return f"{problem}; it is done, but a restart would open it again"
+    return f"{problem}; it is done, but not on the record"
+
+
+def _keep_opening(
+    directory: Path,
+    before: Orders,
+    decision: Decision,
+    put: Callable[[Event], object],
+    counts: Callable[[], bool],
+) -> None:
+    """The record first. What is killed while the disk hangs must not leave an order of which the
+    person was told that it is refused: the next daemon would open the window.
+    """
+    changes, on_record = decision.orders != before, False
+
+    def tell() -> None:
+        nonlocal on_record
+        for event in decision.events:
+            put(event)
+        if not counts():
+            raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+        on_record = True
+
+    try:
+        if changes:
+            write_orders(directory, decision.orders, tell)
+        else:
+            tell()
+    except OSError as error:
+        problem = f"{directory}: {error.strerror or error}"
+        if on_record:
             try:
                 write_orders(directory, before)
             except OSError:
                 problem += "; orders.json there may hold it all the same: look"
         raise RefusedError(
             f"{problem}; what opens a window must be on the record: make room or rights"
-        )
-    if not kept:
-        return f"{problem}; it is done, but a restart would open it again"
-    return f"{problem}; it is done, but not on the record"
+        ) from error
 
 
 # --- the parts -----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 # What is made in the daemon's directory: its own user writes it, its group may read it.
@@ -40,10 +40,16 @@ def made(path: Path, flags: int = os.O_WRONLY, mode: int = OURS) -> int:
 
 
 def write_synced(
-    path: Path, parts: Iterable[bytes | memoryview], mode: int = 0o666, *, ours: bool = False
+    path: Path,
+    parts: Iterable[bytes | memoryview],
+    mode: int = 0o666,
+    *,
+    ours: bool = False,
+    ready: Callable[[], object] | None = None,
 ) -> None:
     """Writes a scratch file beside `path`, syncs it, renames it, syncs the folder. Raises OSError,
     and then what was there stands, and the scratch file is gone. `ours`: as `made` makes it.
+    `ready` is called before the renaming, and may raise OSError as well.
     """
     scratch = path.with_name(f".{path.name}.new")
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
@@ -56,6 +62,8 @@ def write_synced(
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+        if ready is not None:
+            ready()
         scratch.replace(path)
     except OSError:
         # A full disk is not to be kept full by half a file.

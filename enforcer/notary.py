@@ -60,13 +60,14 @@ class Clerk(Notary):
             self._recorder.put_here(event)
 
         def work(job: Job) -> None:
+            told = replace(decision, events=events)
             try:
-                keep(self._directory, before, replace(decision, events=events), partial(put, job))
+                keep(self._directory, before, told, partial(put, job), job.claim)
             except RefusedError as error:
                 refused.append(error)
-            if not job.claim() and not refused and decision.orders != before:
-                # It is on record, and so will be that it was refused.
-                write_orders(self._directory, before)
+                if job.claimed:
+                    # Whoever asked may have been told already that it is taken.
+                    log.error("orders_not_kept", error=str(error))
 
         job = self._recorder.scribe.hand(work)
         if not self._wait(job) and job.give_up():

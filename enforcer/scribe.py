@@ -31,6 +31,10 @@ class Job:
     def given_up(self) -> bool:
         return self._given_up
 
+    @property
+    def claimed(self) -> bool:
+        return self._claimed
+
     def wait(self, timeout_s: float | None = None) -> bool:
         """True when it is over, well or not (`error`)."""
         return self._over.wait(timeout_s)
@@ -42,7 +46,9 @@ class Job:
             return self._given_up
 
     def claim(self) -> bool:
-        """Asked by the work itself, at its end: True when it counts, and cannot be given up."""
+        """Asked by the work itself, when only what cannot be undone is left of it: True when it
+        counts, and cannot be given up.
+        """
         with self._lock:
             self._claimed = not self._given_up
             return self._claimed

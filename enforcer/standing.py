@@ -8,6 +8,7 @@ which nothing new is armed.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -47,20 +48,23 @@ def read_or_none_new(directory: Path) -> tuple[Orders, str | None]:
         return Orders(readable=False), f"{directory / FILE}: cannot be read ({fact}); {remedy}"
 
 
-def write_orders(directory: Path, orders: Orders) -> None:
+def write_orders(
+    directory: Path, orders: Orders, ready: Callable[[], object] | None = None
+) -> None:
     """Replaces the file at once: a reader, or a crash, sees the old one or the new one. Raises
     OSError. Orders that are not readable are not written over those that may yet be mended.
+    `ready`: as of `disk.write_synced`.
     """
     if not orders.readable:
         raise OSError(None, "the orders of before cannot be read, and are not written over")
     directory.mkdir(parents=True, exist_ok=True)
     text = json.dumps([_row(o) for o in orders.every], indent=1) + "\n"
-    write_synced(directory / FILE, text)
+    write_synced(directory / FILE, text, ready)
 
 
-def write_synced(path: Path, text: str) -> None:
+def write_synced(path: Path, text: str, ready: Callable[[], object] | None = None) -> None:
     """Replaces a small text file, whole and lasting. Raises OSError."""
-    disk.write_synced(path, [text.encode()], ours=True)
+    disk.write_synced(path, [text.encode()], ours=True, ready=ready)
 
 
 def _row(order: Order) -> dict[str, Any]:

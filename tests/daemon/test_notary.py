@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -103,17 +106,16 @@ def test_what_opens_is_on_disk_and_on_record_before_it_counts(
     ("sync", "on_record"),
     [
         pytest.param(1, [], id="orders"),
-        pytest.param(2, [], id="their folder"),
-        pytest.param(3, ["confirmed"], id="record"),
+        pytest.param(2, ["confirmed"], id="record"),
     ],
 )
-def test_what_opens_and_hangs_is_refused_and_its_orders_are_taken_back(
+def test_what_opens_and_hangs_is_refused_and_not_ordered(
     office: Office, policy: Policy, sync: int, on_record: list[str]
 ) -> None:
     office.disk.at = sync
     with pytest.raises(RefusedError, match="the disk does not answer; what opens a window must"):
         office.clerk.opening(NONE, confirmed(policy))
-    # What another decision orders meanwhile is not undone by the taking back.
+    # What another decision orders meanwhile stands.
     after = closed(policy)
     warning = office.clerk.ending(NONE, after)
     assert "the disk does not answer; it is done, but a restart would" in (warning() or "")
@@ -123,11 +125,87 @@ def test_what_opens_and_hangs_is_refused_and_its_orders_are_taken_back(
 
 
 def test_what_opens_and_hangs_leaves_no_order(office: Office, policy: Policy) -> None:
-    office.disk.at = 3
+    office.disk.at = 2
     with pytest.raises(RefusedError):
         office.clerk.opening(NONE, confirmed(policy))
     office.settled()
     assert read_orders(office.directory) == NONE
+    assert not any(FILE in name and name != FILE for name in os.listdir(office.directory))
+
+
+def test_what_opens_counts_once_only_the_syncing_of_its_renaming_is_left(
+    office: Office, policy: Policy
+) -> None:
+    decision = confirmed(policy)
+    office.disk.at = 3
+    office.clerk.opening(NONE, decision)
+    assert office.disk.hangs.is_set()
+    assert read_orders(office.directory) == decision.orders
+    assert office.whats() == ["confirmed"]
+
+
+# What it says is what the person is told; then it dies as by kill -9.
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from enforcer.chronicle import Chronicle
+from enforcer.decisions import Decision, RefusedError
+from enforcer.notary import Clerk
+from enforcer.observe.audit import Event
+from enforcer.recorder import Recorder
+from enforcer.schedule.orders import Order, Orders
+import threading
+
+directory, at = Path(sys.argv[1]), int(sys.argv[2])
+now = datetime(2026, 12, 1, 8, tzinfo=UTC)
+recorder = Recorder(directory, lambda: now)
+recorder.scribe.start()
+recorder.tell(Event(now, "declared", "enforcer", "w", "")).wait()
+sync, hangs, left = os.fsync, threading.Event(), at
+
+def hang(descriptor):
+    global left
+    left -= 1
+    if left == 0:
+        hangs.set()
+        threading.Event().wait()
+    sync(descriptor)
+
+def wait(job):
+    while not job.wait(0.01):
+        if hangs.is_set():
+            return False
+    return True
+
+os.fsync = hang
+order = Order("w", now, now + timedelta(hours=1), "confirmed", "noc", now)
+decision = Decision(Orders((order,)), (Event(now, "confirmed", "noc", "w", ""),), None, True)
+try:
+    Clerk(directory, Chronicle(recorder, dict), wait).opening(Orders(), decision)
+    print("taken", flush=True)
+except RefusedError:
+    print("refused", flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_killed_while_the_disk_hangs_the_next_daemon_goes_by_what_the_person_was_told(
+    tmp_path: Path,
+) -> None:
+    said = []
+    for at in range(1, 5):
+        directory = tmp_path / str(at)
+        directory.mkdir()
+        command = [sys.executable, "-c", KILLED, str(directory), str(at)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == -signal.SIGKILL, done.stderr
+        said.append(done.stdout.strip())
+        taken = said[-1] == "taken"
+        assert bool(read_orders(directory).every) is taken
+        whats = [r.what for r in records(directory)]
+        assert not taken or whats == ["declared", "confirmed"]
+    assert said == ["refused", "refused", "taken", "taken"]
 
 
 def test_what_waits_behind_a_hanging_disk_and_is_given_up_leaves_nothing(
