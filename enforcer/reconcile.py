@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 
-from enforcer.adopting import spoilt_maps
+from enforcer.adopting import left_over, spoilt_maps
 from enforcer.drift import Kind, Settled, Suspicion, drift
 from enforcer.errors import KernelError, PromiseError
 from enforcer.lookup.tables import Stage, Tables
@@ -172,6 +172,7 @@ def reconcile(
     active: tuple[Activation, ...] = ()
     change: Transaction | None = None
     spoilt: frozenset[str] = frozenset()
+    cleared: tuple[Operation, ...] = ()
     # A change whose failure does not say that none of it is in the kernel.
     uncertain = False
     if prepared is not None and prepared.is_for(wanted) and not suspicion:
@@ -209,7 +210,7 @@ def reconcile(
                     "changed" if done else "unchanged",
                     desired,
                     state,
-                    tuple(done),
+                    (*cleared, *done),
                     tuple(a.id for a in active) if not violations else (),
                     _others(wanted.activations, active),
                     drifted,
@@ -222,6 +223,10 @@ def reconcile(
                     now_ns=seen_ns, loaded=loaded, suspicion=suspicion,
                 )  # fmt: skip
             sent = True
+            if not cleared and (clearing := left_over(held, change)) is not None:
+                kernel.commit(clearing, now_ns())
+                cleared = clearing.operations
+                continue
             kernel.commit(change, now_ns())
             done += change.operations
             error, spoilt = None, frozenset()
@@ -242,7 +247,7 @@ def reconcile(
         )
     held_still = () if state is None else tuple(a.id for a in _armed(wanted, state))
     return Outcome(
-        "failed", desired, state, tuple(done), held_still, drift=drifted, attempts=ATTEMPTS,
+        "failed", desired, state, (*cleared, *done), held_still, drift=drifted, attempts=ATTEMPTS,
         error=error, violations=violations, uncertain=uncertain or bool(done),
     )  # fmt: skip
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from daemon_worlds import HEADER, INSIDE, REGISTRY, World
+from daemon_worlds import BEFORE, HEADER, INSIDE, REGISTRY, World
 
 from enforcer.adopting import spoilt_maps
 from enforcer.kernel.fake_table import FakeTable
+from enforcer.kernel.steps import in_steps
 from enforcer.ruleset import transaction as t
-from enforcer.ruleset.vocabulary import RegisteredMap
+from enforcer.ruleset.vocabulary import LEDGER_CHAIN, RegisteredMap
 
 
 class OldWorld(World):
@@ -118,3 +119,48 @@ def test_a_delta_that_adds_what_is_there_under_another_class_is_followed_by_a_wh
     assert world.outcome.result == "changed", world.outcome.error
     assert any(isinstance(op, t.Load) and op.flush for op in world.outcome.operations)
     assert held(world) == sum(map(len, world.daemon.tables.stages)) > 0
+
+
+# --- a load in steps, killed on its way -----------------------------------------------------------
+
+
+def loads_left_half(table: FakeTable | None) -> None:
+    """As it is between two of the steps: maps, the first of them filled, and nothing else."""
+    assert table is not None
+    table.sets = {name: held for name, held in table.sets.items() if held.kind == "registered"}
+    for held in list(table.sets.values())[1:]:
+        held.elements.clear()
+    table.hooks = {LEDGER_CHAIN: None}
+    table.rules, table.ledger, table.counters = {}, (), {}
+
+
+def test_a_load_that_was_killed_on_its_way_goes_in_steps_again() -> None:
+    world = World()
+    world.step_at(BEFORE)
+    whole = held(world)
+    world.kernel.edit(loads_left_half)
+    before = len(world.kernel.transactions)
+    world.start()
+    world.step_at(BEFORE)
+    assert world.outcome.result == "changed"
+    assert held(world) == whole > 0
+    cleared, loaded, *_ = world.kernel.transactions[before:]
+    assert {type(op) for op in cleared.operations} == {t.DeleteSet}
+    assert len(in_steps(loaded.netfilter, most=1).steps) > 2
+
+
+def test_a_map_that_rules_ask_is_never_away_for_a_moment() -> None:
+    world = World()
+    world.step_at(INSIDE)
+
+    def forget(table: FakeTable | None) -> None:
+        assert table is not None
+        table.ledger = ()
+
+    world.kernel.edit(forget)
+    world.start()
+    before = len(world.kernel.transactions)
+    world.step_at(INSIDE)
+    (repair,) = world.kernel.transactions[before:]
+    assert not [op for op in repair.operations if isinstance(op, t.DeleteSet)]
+    assert [op for op in repair.operations if isinstance(op, t.Load) and op.flush]

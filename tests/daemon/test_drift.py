@@ -113,7 +113,8 @@ def test_what_another_program_does_is_put_right_and_counted_by_its_kind(act: str
     assert world.outcome.drift == kinds
     after = world.kernel.read()
     assert replace(after, generation=0) == replace(before, generation=0)
-    assert [s.count for s in after.sets.values()] == [s.count for s in before.sets.values()]
+    counts = {name: s.count for name, s in before.sets.items()}
+    assert {name: s.count for name, s in after.sets.items()} == counts
     told = world.daemon.snapshot()
     assert told.drift_repairs == 1
     assert {kind for kind, count in told.drift_kinds if count} == kinds
