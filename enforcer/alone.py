@@ -20,7 +20,9 @@ from enforcer import log
 
 NAME = "\0enforcer/daemon"
 USER = "enforcer"
-# Who was refused waits in the queue until the daemon's next turn.
+# Who was refused waits in the queue until the daemon's next turn. Anybody on the machine may come,
+# and as often as they like: a turn lets no more go than wait at once, and nobody here wakes the
+# loop, which turns every few seconds anyway.
 _QUEUE = 128
 _ATTEMPTS, _PAUSE_S = 10, 0.05
 
@@ -59,13 +61,10 @@ class Alone:
             return False
         return True
 
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
     def turn_away(self) -> None:
         """Lets those go who asked who we are: the kernel has told them."""
         with contextlib.suppress(OSError):
-            while True:
+            for _ in range(_QUEUE + 1):
                 self._socket.accept()[0].close()
 
     def close(self) -> None:

@@ -85,9 +85,8 @@ class ControlSocket:
             self._opened = opened.pop_all()
 
     def beside(self, alone: Alone) -> None:
-        """Wakes the loop for who asks there, but once: without a descriptor it stays unread."""
+        """Who asks there is turned away at each turn of the loop."""
         self._alone = alone
-        self._poll.register(alone, select.EPOLLIN | select.EPOLLET)
 
     def fileno(self) -> int:
         return self._poll.fileno()

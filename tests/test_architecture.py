@@ -177,7 +177,6 @@ TESTED_BY: dict[str, str] = {
     "ruleset.reserve": "ruleset/test_meaning.py",
     "ruleset.transaction": "ruleset/test_diff.py",
     "ruleset.vocabulary": "ruleset/test_render.py",
-    "saying": "kernel/test_cli_verbs.py",
     "schedule.confirming": "daemon/test_decisions.py",
 }
 # Written, and still without any test: this list may only become shorter.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
+import select
 import socket
 import subprocess
 import sys
 import uuid
 from contextlib import ExitStack, closing
+from pathlib import Path
 
 import pytest
 
 from enforcer import alone as module
 from enforcer.alone import Alone, NotAloneError
+from enforcer.control import ControlSocket
 
+PATIENCE_S = 20
 # A child that holds the name until its standard input ends.
 HOLDER = (
     "import sys; from enforcer.alone import Alone; a = Alone(sys.argv[1].replace('@', chr(0)));"
@@ -59,6 +63,68 @@ def test_more_may_ask_than_wait_in_the_queue_while_the_holder_turns_them_away(
             with pytest.raises(NotAloneError):
                 Alone(name)
             held.turn_away()
+
+
+# Connects again and again, and says when it has begun; until its standard input ends.
+FLOOD = """
+import select, socket, sys
+name, began = sys.argv[1].replace("@", chr(0)), False
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for _ in range(50):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as s:
+            try:
+                s.connect(name)
+            except BlockingIOError:
+                pass
+    if not began:
+        print("began", flush=True)
+        began = True
+"""
+
+
+def test_whoever_asks_without_end_is_turned_away_without_holding_the_loop(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUEUE", 4)
+    with closing(Alone(name)) as held, ExitStack() as opened:
+        accepted = 0
+        accept = held._socket.accept
+
+        class Counting:
+            def accept(self) -> object:
+                nonlocal accepted
+                # As when somebody is always there again.
+                while not select.select([held_socket], [], [], PATIENCE_S)[0]:
+                    raise AssertionError("nobody asks")
+                accepted += 1
+                assert accepted < 100, "it does not come to an end"
+                return accept()
+
+        command = [sys.executable, "-c", FLOOD, name.replace("\0", "@")]
+        flood = opened.enter_context(
+            subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+        opened.callback(flood.kill)
+        assert flood.stdout is not None
+        assert flood.stdout.readline() == b"began\n"
+        held_socket, held._socket = held._socket, Counting()  # type: ignore[assignment]
+        try:
+            held.turn_away()
+        finally:
+            held._socket = held_socket
+        assert 0 < accepted <= 5
+
+
+def test_nobody_who_asks_wakes_the_loop(name: str, tmp_path: Path) -> None:
+    with closing(ControlSocket(tmp_path)) as control, closing(Alone(name)) as held:
+        control.beside(held)
+        with pytest.raises(NotAloneError):
+            Alone(name)
+        assert select.select([control], [], [], 0)[0] == []
+        control.serve_one(lambda *_: {})
+        # And the queue is empty again.
+        with pytest.raises(BlockingIOError):
+            held._socket.accept()
 
 
 @pytest.mark.parametrize("listens", [True, False])
