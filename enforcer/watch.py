@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from enforcer.drift import Suspicion
 from enforcer.kernel.events import KernelEvent, Monitor
+from enforcer.notify import patience
 from enforcer.ruleset.transaction import Change, Kernel, Load, Transaction
 
 
@@ -68,6 +69,8 @@ def _concerns(event: KernelEvent, devices: frozenset[str]) -> bool:
 class HushedKernel:
     """A kernel whose bulk loads the monitor does not hear: a million elements would be a million
     events, at twenty times the cost of the load itself. The reconciliation reads back anyway.
+    Where somebody else listens, what must change in one transaction takes the kernel half a minute
+    all the same: that is no hang, and systemd is told so.
     """
 
     def __init__(self, kernel: Kernel, monitor: Monitor) -> None:
@@ -79,7 +82,8 @@ class HushedKernel:
 
     def commit(self, transaction: Transaction, now_ns: int) -> None:
         if any(isinstance(op, Load | Change) for op in transaction.operations):
-            with self._monitor.deaf(self._kernel.generation, self._kernel.made):
+            deaf = self._monitor.deaf(self._kernel.generation, self._kernel.made)
+            with patience(), deaf:
                 self._commit(transaction, now_ns)
         else:
             self._commit(transaction, now_ns)

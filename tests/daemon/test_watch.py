@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
-from daemon_worlds import INSIDE, World
+from daemon_worlds import BEFORE, INSIDE, World
 
 from enforcer.drift import Suspicion
 from enforcer.errors import KernelError
@@ -71,6 +75,11 @@ class HearingMonitor:
 
     own, own_ports = Monitor.own, Monitor.own_ports
 
+    @contextmanager
+    def deaf(self, *_: object) -> Iterator[None]:
+        self.hushed += 1
+        yield
+
     @property
     def _own(self) -> list[int]:
         return self.known
@@ -87,3 +96,38 @@ def test_our_commits_are_known_by_their_generation_and_empty_ones_are_not() -> N
         kernel.commit(t.Transaction(kernel.generation(), (t.CreateTable(),)), now_ns)
     kernel.commit(t.Transaction(kernel.generation(), ()), now_ns)
     assert heard.known == [kernel.generation()]
+
+
+def test_a_load_into_the_kernel_is_no_hang_for_systemd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world, heard = World(), HearingMonitor()
+    real, told = world.kernel.commit, list[list[bytes]]()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.setblocking(False)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "30000000")
+        monkeypatch.delenv("WATCHDOG_PID", raising=False)
+
+        def said() -> list[bytes]:
+            found = []
+            try:
+                while True:
+                    found.append(manager.recv(4096))
+            except BlockingIOError:
+                return found
+
+        def commit(transaction: t.Transaction, now_ns: int) -> None:
+            told.append(said())
+            real(transaction, now_ns)
+
+        world.kernel.commit = commit  # type: ignore[method-assign]
+        world.daemon._kernel = HushedKernel(world.kernel, heard)  # type: ignore[arg-type]
+        world.step_at(BEFORE)
+        assert told == [[b"WATCHDOG_USEC=120000000"]]
+        assert said() == [b"WATCHDOG=1\nWATCHDOG_USEC=30000000"]
+        world.step_at(INSIDE)
+        # An edge loads nothing.
+        assert told[1:] == [[]]
+        assert said() == []
