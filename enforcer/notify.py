@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 # So many times longer than usual may a load take before systemd kills the daemon: files of millions
 # of rows, on a slow disk, are no hang.
 _PATIENCE = 4
+# Until it has heard READY=1 systemd's watchdog does not run, and a word about it would start it.
+_ready = threading.Event()
 
 
 def notify(*assignments: str) -> None:
     """Sends `READY=1`, `STATUS=…`, `WATCHDOG=1`, … to the service manager, if there is one."""
+    if "READY=1" in assignments:
+        _ready.set()
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address:
         return
@@ -41,7 +46,7 @@ def watchdog_interval_s() -> float | None:
 def patience() -> Iterator[None]:
     """Has systemd wait longer for the next WATCHDOG=1, until the end of the context."""
     interval = watchdog_interval_s()
-    if interval is None:
+    if interval is None or not _ready.is_set():
         yield
         return
     usec = int(interval * 2_000_000)

@@ -62,4 +62,6 @@ class SteadyClock:
 
     def shown_ns(self, at_ns: int) -> int:
         """What the wall clock will show at an instant, as it goes now."""
+        if self._held_ns is None:
+            return at_ns
         return at_ns - self.now_ns() + self._clock.now_ns()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,11 +59,15 @@ def test_the_watchdog_is_fed_twice_as_often_as_asked(
 def test_while_a_load_goes_on_the_watchdog_waits_longer_and_then_as_long_as_before(
     manager: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("enforcer.notify._ready", threading.Event())
     with patience():
         notify("nobody asked for a watchdog")
     assert manager.recv(4096) == b"nobody asked for a watchdog"
     monkeypatch.setenv("WATCHDOG_USEC", "30000000")
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    with patience():
+        notify("READY=1")
+    assert manager.recv(4096) == b"READY=1", "before it nothing is said"
     with patience():
         assert manager.recv(4096) == b"WATCHDOG_USEC=120000000"
     assert manager.recv(4096) == b"WATCHDOG=1\nWATCHDOG_USEC=30000000"

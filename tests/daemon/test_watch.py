@@ -14,6 +14,7 @@ from daemon_worlds import BEFORE, INSIDE, World
 from enforcer.drift import Suspicion
 from enforcer.errors import KernelError
 from enforcer.kernel.events import KernelEvent, Monitor
+from enforcer.notify import notify
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.watch import Culprit, HushedKernel, notice
@@ -103,6 +104,7 @@ def test_a_load_into_the_kernel_is_no_hang_for_systemd(
 ) -> None:
     world, heard = World(), HearingMonitor()
     real, told = world.kernel.commit, list[list[bytes]]()
+    notify("READY=1")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.setblocking(False)
