@@ -8,7 +8,6 @@ or this process is, the daemon goes on with what it has.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -27,7 +26,7 @@ from enforcer.fleet.poke import Poke
 from enforcer.fleet.reports import Report
 from enforcer.fleet.revision import Revision
 from enforcer.fleet.settings import Settings
-from enforcer.fleet.spool import Held, Spool
+from enforcer.fleet.spool import FETCHED_ANEW, Held, Spool, digest
 from enforcer.fleet.store import RefusedError, Signed, Store
 from enforcer.fleet.troubles import EtcdError
 from enforcer.fleet.watching import FIRST_WAIT_S, LONGEST_WAIT_S, watch
@@ -39,14 +38,6 @@ LOOK_S = 10.0
 RETRY_S = 60.0
 # A daemon that did not answer is asked again soon, then ever more slowly.
 FIRST_RETRY_S = 1.0
-
-
-def digest_of(signed: Signed) -> str:
-    return _digest(signed.manifest)
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -114,18 +105,25 @@ class Follower:
             if signed is None:
                 raise RefusedError(f"etcd has no revision {number}; publish again")
             revision = signed.revision(self.settings.fleet, number, self.settings.public_keys)
-            if held is not None and held.number == number and held.digest != digest_of(signed):
+            if (
+                held is not None
+                and held.number == number
+                and held.digest != digest(signed.manifest)
+            ):
                 raise RefusedError(
                     f"there are two revisions {number}, and the other one was held here before; "
                     "publish again"
                 )
             before = self.spool.current()
             at_hand = self.spool.files(before) if before is not None else {}
-            self._put_in_force(revision, signed, self.store.fetch(revision, at_hand))
+            files = self.store.fetch(revision, at_hand)
+            whole = before == number and self.spool.damage(revision, signed, at_hand) is None
+            self._put_in_force(revision, signed, files, whole=whole)
 
     def renew(self) -> None:
         """Puts this gateway's sections as they are now into the revision that is in force. All of
-        it is on the disk: etcd is not asked.
+        it is on the disk: etcd is not asked. Where it is not any more, it is refused, and the next
+        turn fetches it.
         """
         number = self.spool.current()
         if number is None:
@@ -133,7 +131,10 @@ class Follower:
         with self._refusing(number):
             signed = self.spool.signed(number)
             revision = signed.revision(self.settings.fleet, number, self.settings.public_keys)
-            self._put_in_force(revision, signed, self.spool.files(number))
+            files = self.spool.files(number)
+            if (damage := self.spool.damage(revision, signed, files)) is not None:
+                raise RefusedError(f"{damage}; {FETCHED_ANEW}")
+            self._put_in_force(revision, signed, files, whole=True)
 
     @contextmanager
     def _refusing(self, number: int) -> Iterator[None]:
@@ -150,12 +151,15 @@ class Follower:
             fact = f"{error.filename or self.spool.directory}: {error.strerror or error}"
             self._refuse(number, f"{fact}; make room, or give the folder to this user")
 
-    def _put_in_force(self, revision: Revision, signed: Signed, files: Mapping[str, bytes]) -> None:
+    def _put_in_force(
+        self, revision: Revision, signed: Signed, files: Mapping[str, bytes], *, whole: bool
+    ) -> None:
+        """`whole`: the daemon reads these files already, the main one with whatever sections."""
         number, main = revision.number, revision.main
         composed, problem = self._composed(revision, files), None
-        made = Held(number, digest_of(signed), _digest(composed))
+        made = Held(number, digest(signed.manifest), digest(composed))
         held, before = self.spool.held(), self.spool.current()
-        old = self.spool.composed(main) if before == number else None
+        old = self.spool.composed(main) if whole else None
         if old != composed or held != made:
             if held is not None:
                 # Whatever ends this process from here on: the next one asks the daemon again.
@@ -273,6 +277,7 @@ class Follower:
             if (new := settings()) is not None:
                 self.settings, self._loaded, self._refused, self._waits = new, None, None, None
                 self.renew()
+                self._again_at = 0.0
             try:
                 self.turn()
                 if lost:

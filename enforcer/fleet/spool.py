@@ -11,20 +11,30 @@ A revision is written and synced whole before `current` points at it; the switch
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from enforcer.disk import sync_directory, write_synced
+from enforcer.fleet.chunks import cut
+from enforcer.fleet.revision import Revision
 from enforcer.fleet.store import RefusedError, Signed
 from enforcer.sources.files import WINDOWS_FOLDER
 
 # The one in force, the one before, and one that is being looked at.
 _KEPT = 3
+FETCHED_ANEW = "it is fetched anew once etcd answers"
 _CURRENT, _REVISIONS, _HELD, _SHARED = "current", "revisions", "held.json", ".shared"
+
+
+def digest(text: str) -> str:
+    """How `Held` names a text: 16 hexadecimal digits of its SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,21 +102,41 @@ class Spool:
                 ).read_bytes()
         return found
 
+    def damage(self, revision: Revision, signed: Signed, files: Mapping[str, bytes]) -> str | None:
+        """What of a revision's `files` on the disk, or of what stands beside them, is not as it was
+        published: `place fact`. None: all is. Raises OSError.
+        """
+        folder, place = self._folder(revision.number), self._signed(revision.number)
+        for name, root in revision.files.items():
+            if name not in files:
+                return f"{folder / name} is not there any more"
+            if cut(files[name])[0] != root:
+                return f"{folder / name} is not what was published"
+        if not place.is_file() or place.read_bytes() != signed.stored():
+            return f"{place} is not what was published"
+        return None
+
     def write(
         self, number: int, files: Mapping[str, bytes], main: str, composed: str, signed: Signed
     ) -> None:
-        """Puts a revision on the disk, `main` as composed for this gateway. Raises OSError."""
+        """Puts a revision on the disk, `main` as composed for this gateway, in the place of what is
+        there of it. Raises OSError.
+        """
         folder = self._folder(number)
-        scratch = folder.with_name(f".{folder.name}.new")
-        shutil.rmtree(scratch, ignore_errors=True)
+        scratch, old = (folder.with_name(f".{folder.name}.{what}") for what in ("new", "old"))
+        for left in (scratch, old):
+            shutil.rmtree(left, ignore_errors=True)
         scratch.mkdir(parents=True, mode=0o750)
         for name, data in files.items():
             place = scratch / (f"{_SHARED}/{name}" if name == main else name)
             _write(place, data)
         _write(scratch / main, composed.encode())
         _sync_tree(scratch)
-        shutil.rmtree(folder, ignore_errors=True)
+        # The daemon may read it: it is away between two renames only.
+        with suppress(FileNotFoundError):
+            folder.rename(old)
         scratch.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
         write_synced(self._signed(number), [signed.stored()], 0o640)
 
     def switch(self, number: int) -> None:
@@ -130,7 +160,7 @@ class Spool:
             return Signed.of(self._signed(number).read_bytes())
         except OSError as error:
             raise RefusedError(
-                f"{self._signed(number)}: {error.strerror}; it is fetched anew once etcd answers"
+                f"{self._signed(number)}: {error.strerror}; {FETCHED_ANEW}"
             ) from error
 
     def composed(self, main: str) -> str | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from enforcer import log
 from enforcer.control import DeniedError, HungDaemonError, NoDaemonError, TurnedAwayError
+from enforcer.fleet.poke import Poke
 from enforcer.fleet.store import Signed
 from enforcer.sources.files import load_policy
 from tests.fleet.follower_world import HEADER, ROW, World
@@ -120,6 +123,49 @@ def test_a_restart_asks_nothing_that_was_answered(world: World) -> None:
     world.follower.renew()
     world.follower.turn()
     assert world.asked == 1
+    assert (world.report().revision, world.report().healthy) == (1, True)
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(HEADER)
+
+
+def no_main(folder: Path) -> None:
+    (folder / "enforcer.yaml").unlink()
+    (folder / ".shared" / "enforcer.yaml").unlink()
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        (shutil.rmtree, "enforcer.yaml is not there any more"),
+        (no_main, "enforcer.yaml is not there any more"),
+        (lambda folder: (folder / "enforcer.yaml").unlink(), "enforcer.yaml is not there any more"),
+        (lambda folder: (folder / "registry.csv").unlink(), "registry.csv is not there any more"),
+        (lambda folder: spoil(folder / "registry.csv"), "registry.csv is not what was published"),
+        (lambda folder: spoil(folder / ".shared/enforcer.yaml"), "enforcer.yaml is not what was"),
+        (lambda folder: folder.with_suffix(".signed").unlink(), ".signed: No such file"),
+    ],
+    ids=["folder", "main", "composed", "registry gone", "registry", "shared", "signed"],
+)
+def test_what_the_disk_has_lost_is_said_and_fetched_anew(
+    world: World, harm: Callable[[Path], object], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("text", journal=False)
+    folder = world.spool.main.resolve()
+    before = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    harm(folder)
+    world.loaded, world.follower = None, world.begun()
+    poke = Poke()
+    # It ends with its first turn.
+    world.follower.run(poke, poke.end)
+    told = capsys.readouterr().err
+    assert f"{folder.parent}" in told
+    assert said in told
+    assert "it is fetched anew once etcd answers" in told
+    after = {path: path.read_bytes() for path in folder.parent.rglob("*") if path.is_file()}
+    assert after == before
+    assert world.loaded == HEADER + ROW, "a daemon that has read it meanwhile is asked to again"
     assert (world.report().revision, world.report().healthy) == (1, True)
 
 
