@@ -115,7 +115,7 @@ def report(data: bytes) -> None:
     """What is shown of it moves no cursor, and does not look like a row of its own."""
     read = read_report(data)
     heads = {"stable": 7, "canary": 8}
-    rows = [listing._row("edge-1", read, heads)]
+    rows = [listing._row("edge-1", read, "stable", heads)]
     json.dumps(rows)
     lines = [*listing._summary("national", heads, rows), *listing._listed(rows, 40)]
     paint = Painter(argparse.Namespace(color="never"))

@@ -108,7 +108,11 @@ def _status(args: argparse.Namespace, where: Settings, there: Store, wait_s: flo
     until = time.monotonic() + wait_s
     while True:
         heads, wrong = _heads(there)
-        rows = [_row(name, report, heads) for name, report in there.reports().items()]
+        tracks = there.roster()
+        rows = [
+            _row(name, report, tracks.get(name, ""), heads)
+            for name, report in there.reports().items()
+        ]
         converged = not wrong and all(row["converged"] for row in rows)
         if converged or time.monotonic() >= until:
             break
@@ -144,10 +148,12 @@ def _heads(there: Store) -> tuple[dict[str, int], list[str]]:
     return heads, wrong
 
 
-def _row(name: str, report: Report | None, heads: dict[str, int]) -> dict[str, Any]:
+def _row(name: str, report: Report | None, track: str, heads: dict[str, int]) -> dict[str, Any]:
+    """`track`: the one that it was of when it reported last."""
     if report is None:
         why = "does not report; look whether enforcer follow runs there"
-        return {"gateway": name, "converged": False, "reports": False, "problem": why}
+        silent = {"gateway": name, "converged": False, "reports": False, "problem": why}
+        return {**silent, "track": track} if track else silent
     wanted = heads.get(report.track, 0)
     return {
         "gateway": name,
@@ -170,7 +176,7 @@ def _summary(fleet: str, heads: dict[str, int], rows: list[dict[str, Any]]) -> I
     yield f"fleet {fleet}: {counted(len(rows), 'gateway')}"
     for track, number in heads.items():
         of_track = [row for row in rows if row.get("track") == track]
-        hold = sum(row["revision"] == (number or None) for row in of_track)
+        hold = sum(row.get("revision", 0) == (number or None) for row in of_track)
         yield f"  {track}: revision {number or 'none'}, held by {hold:,} of {len(of_track):,}"
     if silent := sum(not row["reports"] for row in rows):
         yield f"  silent: {silent:,}"

@@ -188,7 +188,9 @@ def promote(store: Store, number: int, *, force: bool = False) -> None:
     if number < before:
         remedy = f"to go back to {number}, run: enforcer rollback {number}"
         raise RefusedError(f"revision {number} is older than {before}, which all hold; {remedy}")
-    wrong = wrong_for(store.reports(), number, "canary", late=True)
+    reports = store.reports()
+    wrong = wrong_for(reports, number, "canary", late=True)
+    wrong = wrong or silent_of(reports, store.roster(), "canary")
     if wrong is not None and not force:
         raise RefusedError(f"{wrong}; mend it, or give it to all with --force")
     store.set_head("stable", number)
@@ -211,7 +213,7 @@ def wrong_for(
     reports: Mapping[str, Report | None], number: int, track: str, *, late: bool
 ) -> str | None:
     """What keeps a revision from being given to more gateways: one of the track that refuses it or
-    is not well, or, where it is `late`, does not hold it. None: nothing.
+    is not well, or, where it is `late`, does not hold it. None: nothing, of those that report.
     """
     for name, report in reports.items():
         if report is None or report.track != track:
@@ -222,6 +224,19 @@ def wrong_for(
             return f"{name}: {report.problem}"
         if late and (report.revision or 0) < number:
             return f"{name} holds revision {report.revision or 'none'}, not {number}"
-    if late and not any(r is not None and r.track == track for r in reports.values()):
+    return None
+
+
+def silent_of(
+    reports: Mapping[str, Report | None], roster: Mapping[str, str], track: str
+) -> str | None:
+    """A gateway of the track (`roster`: that of each) that does not report: it may have died of the
+    very revision. None: there is none, and some report.
+    """
+    for name, its in sorted(roster.items()):
+        if its == track and reports.get(name) is None:
+            remedy = f"bring it back or, if it is gone for good, run: enforcer fleet forget {name}"
+            return f"{name} is of track {track} and does not report; {remedy}"
+    if not any(report is not None and report.track == track for report in reports.values()):
         return f"no gateway of track {track} reports"
     return None

@@ -5,7 +5,7 @@
     /enforcer/FLEET/chunks/HASH          a chunk of some file
     /enforcer/FLEET/head/TRACK           the number that gateways of a track have to hold
     /enforcer/FLEET/gateways/NAME        what a gateway says, under its lease
-    /enforcer/FLEET/roster/NAME          that there is such a gateway, until it is forgotten
+    /enforcer/FLEET/roster/NAME          the track of a gateway that there is, until it is forgotten
 
 Nothing here is trusted for standing in etcd: a manifest counts by its signature, a chunk by its
 hash, and a number only when it is higher than what was held before.
@@ -250,18 +250,22 @@ class Store:
         self.client.commit(
             [
                 Put(self.key("gateways", report.gateway), report.stored(), lease),
-                Put(self.key("roster", report.gateway), b""),
+                Put(self.key("roster", report.gateway), report.track.encode()),
             ]
         )
 
     def reports(self) -> dict[str, Report | None]:
         """Gateway → what it says; None where it has gone silent, or cannot be understood."""
-        found: dict[str, Report | None] = {}
-        for entry in self.client.under(self.key("roster", ""), keys_only=True).entries:
-            found[_last(entry.key)] = None
+        found: dict[str, Report | None] = dict.fromkeys(self.roster())
         for entry in self.client.under(self.key("gateways", "")).entries:
             found[_last(entry.key)] = read_report(entry.value)
         return {name: found[name] for name in sorted(found) if GATEWAY.fullmatch(name)}
+
+    def roster(self) -> dict[str, str]:
+        """Gateway → the track that it was of when it reported last ("": none that there is)."""
+        entries = self.client.under(self.key("roster", "")).entries
+        tracks = {track.encode(): track for track in TRACKS}
+        return {_last(entry.key): tracks.get(entry.value, "") for entry in entries}
 
     def forget(self, gateway: str) -> None:
         self.client.commit([Delete(self.key("roster", gateway))])

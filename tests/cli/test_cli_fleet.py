@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from argparse import Namespace
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import pytest
 
 from enforcer.cli import fleet
+from tests.fleet.test_reports import REPORT
 
 
 @pytest.fixture
@@ -20,6 +24,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
         head=lambda track: ({"canary": 7, "stable": 3}[track], 1),
         signed=lambda number: object(),
         reports=dict,
+        roster=dict,
         set_head=lambda track, number: done.append(number),
     )
 
@@ -55,3 +60,37 @@ def test_no_number_is_not_the_canaries(
     assert caught.value.code == 64
     assert promoted == []
     assert "a revision is a number, like 42" in capsys.readouterr().err
+
+
+@pytest.fixture
+def status(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two canaries, one of them silent, and a stable gateway with a window of its own."""
+    reports = {
+        "c1": None,
+        "c2": replace(REPORT, gateway="c2", track="canary"),
+        "edge-1": replace(REPORT, local=("urgent",)),
+    }
+    there = SimpleNamespace(
+        head=lambda track: (7, 1),
+        reports=lambda: reports,
+        roster=lambda: {"c1": "canary", "c2": "canary", "edge-1": "stable"},
+    )
+    monkeypatch.setattr(fleet, "settings", lambda file: SimpleNamespace(fleet="national"))
+    monkeypatch.setattr(fleet, "store", lambda where: nullcontext(there))
+
+
+@pytest.mark.usefixtures("status")
+def test_a_silent_canary_counts_and_windows_of_their_own_are_named(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    asked = {"act": "status", "name": None, "fleet": None, "wait": None, "color": "never"}
+    assert fleet.run(Namespace(**asked, format="text", all=True)) == 1
+    said = capsys.readouterr().out
+    assert "canary: revision 7, held by 1 of 2" in said
+    assert "silent: 1" in said
+    assert "windows of their own: urgent (1)" in said
+    assert "ok; declared there: urgent" in said
+    assert fleet.run(Namespace(**asked, format="json", all=True)) == 1
+    rows = {row["gateway"]: row for row in json.loads(capsys.readouterr().out)["gateways"]}
+    assert (rows["c1"]["track"], rows["c1"]["reports"]) == ("canary", False)
+    assert (rows["edge-1"]["local"], rows["c2"]["local"]) == (["urgent"], [])

@@ -1,13 +1,83 @@
-"""Numbers go on above what there is, and no forged one takes them to their end."""
+"""Numbers go on above what there is, and no forged one takes them to their end; and what canaries
+do not hold goes to nobody else.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from enforcer.fleet.publishing import MOST_STEP, next_number
+import pytest
+
+from enforcer.fleet.etcd import Delete, Put
+from enforcer.fleet.publishing import MOST_STEP, next_number, promote, promote_after
 from enforcer.fleet.revision import MOST_NUMBER
+from enforcer.fleet.store import RefusedError, Signed, Store
+from tests.fleet.follower_world import Memory
 from tests.fleet.test_reports import REPORT
 from tests.fleet.test_revision import REVISION
+
+
+@pytest.fixture
+def store() -> Store:
+    """Two canaries that hold revision 7, of which the first one falls silent; and a stable one."""
+    made = Store(Memory(), "national")  # type: ignore[arg-type]
+    made.client.commit([Put(made.key("revisions", f"{7:012}"), Signed("{}", "").stored())])
+    for name in ("c1", "c2"):
+        made.report(replace(REPORT, gateway=name, track="canary"), 1)
+    made.report(REPORT, 1)
+    return made
+
+
+def silence(store: Store, name: str) -> None:
+    """As when its lease ends."""
+    store.client.commit([Delete(store.key("gateways", name))])
+
+
+def test_where_all_canaries_hold_it_it_goes_to_all(store: Store) -> None:
+    silence(store, "edge-1")
+    promote(store, 7)
+    assert store.head("stable")[0] == 7, "a silent one of another track is no canary"
+
+
+def test_a_canary_that_died_keeps_it_from_the_others(store: Store) -> None:
+    silence(store, "c1")
+    with pytest.raises(RefusedError) as refused:
+        promote(store, 7)
+    assert str(refused.value) == (
+        "c1 is of track canary and does not report; bring it back or, if it is gone for good, run: "
+        "enforcer fleet forget c1; mend it, or give it to all with --force"
+    )
+    assert store.head("stable")[0] == 0
+    with pytest.raises(RefusedError, match="c1 is of track canary and does not report"):
+        promote_after(store, 7, 0.0)
+    assert store.head("stable")[0] == 0
+    store.forget("c1")
+    promote(store, 7)
+    assert store.head("stable")[0] == 7
+
+
+def test_it_may_be_forced_or_the_canary_come_back_on_another_track(store: Store) -> None:
+    silence(store, "c1")
+    promote(store, 7, force=True)
+    assert store.head("stable")[0] == 7
+    store.set_head("stable", 1)
+    store.report(replace(REPORT, gateway="c1", track="stable"), 1)
+    silence(store, "c1")
+    promote(store, 7)
+    assert store.head("stable")[0] == 7
+
+
+def test_without_any_canary_there_is_nothing_to_go_by(store: Store) -> None:
+    for name in ("c1", "c2"):
+        silence(store, name)
+        store.forget(name)
+    with pytest.raises(RefusedError, match="no gateway of track canary reports"):
+        promote(store, 7)
+
+
+def test_a_track_that_is_none_is_nobodys(store: Store) -> None:
+    store.client.commit([Put(store.key("roster", "odd"), b"\xff\x1b[2J")])
+    assert store.roster() == {"c1": "canary", "c2": "canary", "edge-1": "stable", "odd": ""}
 
 
 def test_they_go_on_above_what_there_is() -> None:
