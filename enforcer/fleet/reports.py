@@ -59,7 +59,9 @@ def read_report(data: bytes) -> Report | None:
             _text(value["track"]),
             _number(value["revision"]),
             _number(value["refused"]),
-            None if value["problem"] is None else _text(value["problem"], _PROBLEM_CHARACTERS),
+            None
+            if value["problem"] is None
+            else _text(value["problem"], _PROBLEM_CHARACTERS, "\n"),
             tuple(_text(name) for name in _few(value["armed"], list)),
             _text(value["version"]),
             {_text(name): _text(text) for name, text in _few(value["labels"], dict).items()},
@@ -77,11 +79,13 @@ def _number(value: object) -> int | None:
     raise ValueError("no revision's number")
 
 
-def _text(value: object, most: int = _TEXT_CHARACTERS) -> str:
-    """Nothing in it moves a terminal's cursor or colours what follows."""
+def _text(value: object, most: int = _TEXT_CHARACTERS, besides: str = "") -> str:
+    """Nothing in it moves a terminal's cursor or colours what follows. `besides`: what is kept
+    although it does not print.
+    """
     if not isinstance(value, str):
         raise TypeError("no text")
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}"
+    return "".join(c if c.isprintable() or c in besides else "\N{REPLACEMENT CHARACTER}"
                    for c in value[:most])  # fmt: skip
 
 

@@ -67,6 +67,11 @@ def test_a_terminal_is_shown_no_escapes() -> None:
     assert report.problem == f"first\nsecond {odd}[2J{odd}31m{odd}"
 
 
+@pytest.mark.parametrize(("key", "value"), [("armed", ["a\nb"]), ("local", ["a\nb"])])
+def test_a_name_is_one_line(key: str, value: object) -> None:
+    assert getattr(with_(key, value), key) == ("a\N{REPLACEMENT CHARACTER}b",)
+
+
 ODD = st.sampled_from([None, True, -1, 10**30, 1e400, "x", [], ["w"], {}, {"a": 1}, {"a": "b"}])
 
 
