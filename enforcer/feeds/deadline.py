@@ -7,16 +7,21 @@ off at the deadline, wherever its reader is.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import queue
 import socket
 import threading
 import time
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 # Of one address of a host; the next one is tried then.
 CONNECT_S = 5.0
 _MOST_ADDRESSES = 8
+
+# As socket.getaddrinfo gives it.
+_Address = tuple[Any, Any, int, str, Any]
 
 
 class Deadline:
@@ -54,9 +59,7 @@ class Deadline:
     def connect(self, host: str, port: int) -> socket.socket:
         """A connection to the first address of `host` that takes one. Raises OSError."""
         failure: OSError | None = None
-        for family, kind, proto, _, address in socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM
-        )[:_MOST_ADDRESSES]:
+        for family, kind, proto, _, address in self._addresses(host, port)[:_MOST_ADDRESSES]:
             if self.passed:
                 break
             made = socket.socket(family, kind, proto)
@@ -71,6 +74,31 @@ class Deadline:
             else:
                 return made
         raise failure or TimeoutError("no address answered in time")
+
+    def _addresses(self, host: str, port: int) -> list[_Address]:
+        """What the system's resolver says. It cannot be cut off, and may take minutes: so a thread
+        asks it, which ends by itself when nobody waits for it any more.
+        """
+        found: queue.SimpleQueue[list[_Address] | Exception] = queue.SimpleQueue()
+
+        def ask() -> None:
+            try:
+                found.put(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+            except Exception as error:
+                found.put(error)
+
+        try:
+            threading.Thread(target=ask, name="lookup", daemon=True).start()
+        except RuntimeError as error:
+            # As many as this process may have: those before are waited for yet.
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+        try:
+            answer = found.get(timeout=max(0.0, self.left_s))
+        except queue.Empty:
+            raise TimeoutError(f"no answer for the name {host}") from None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     def _watch(self, connection: socket.socket) -> None:
         self._forget()

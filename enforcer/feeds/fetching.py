@@ -7,11 +7,13 @@ address said. A mirror that is down, late, tampered with or behind costs its pla
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit, urlunsplit
 
 from enforcer.feeds.checking import Checked, RefusedError, check
+from enforcer.feeds.shelf import digest_of
 from enforcer.feeds.state import Accepted
 from enforcer.feeds.transfer import Answer, Known, Line, TransferError, shown_url
 from enforcer.policy.feed import Feed
@@ -53,10 +55,11 @@ class NothingError(Exception):
 @dataclass(frozen=True, slots=True)
 class Found:
     """`checked` is None when the server said that nothing has changed. `failures` are of addresses
-    that came before.
+    that came before. `url` is without its query, `address` the digest of all of it.
     """
 
     url: str
+    address: str
     known: Known
     checked: Checked | None
     failures: tuple[Failure, ...] = ()
@@ -65,7 +68,8 @@ class Found:
 @dataclass(slots=True)
 class Fetch:
     """One turn for one feed. `held`: what was accepted is on the disk, by today's terms. `pause`
-    sleeps, and tells whether to stop.
+    sleeps, and tells whether to stop. The turn takes `timeout_s` for each address at most: each has
+    all of it once, for body and signature, and what is left of it is for further rounds.
     """
 
     feed: Feed
@@ -80,14 +84,16 @@ class Fetch:
     def run(self) -> Found:
         """Raises NothingError."""
         wait_s = 0.0
+        until_s = time.monotonic() + self.feed.timeout_s * len(self.feed.urls)
         left = list(self.feed.urls)
         for number in range(ROUNDS):
             again: list[str] = []
             for url in left:
-                if self._failures and self.pause(0.0):
+                left_s = until_s - time.monotonic()
+                if self._failures and (left_s <= 0 or self.pause(0.0)):
                     break
                 try:
-                    found = self._one(url)
+                    found = self._one(url, min(self.feed.timeout_s, left_s))
                 except TransferError as error:
                     self._failed(url, str(error), refused=False)
                     wait_s = max(wait_s, error.wait_s)
@@ -104,28 +110,30 @@ class Fetch:
             # A server that asks for more patience than a turn has is asked next time.
             if not left or number == ROUNDS - 1 or wait_s > longest:
                 break
-            if self.pause(random.uniform(wait_s, longest)):
+            pause_s = random.uniform(wait_s, longest)
+            if time.monotonic() + pause_s >= until_s or self.pause(pause_s):
                 break
         raise NothingError(self._told(), wait_s, self._details)
 
-    def _one(self, url: str) -> Found:
-        known = Known()
-        if self.held and self.before is not None and self.before.url == shown_url(url):
+    def _one(self, url: str, within_s: float) -> Found:
+        until_s = time.monotonic() + within_s
+        known, address = Known(), digest_of(url.encode())
+        if self.held and self.before is not None and self.before.address == address:
             known = Known(self.before.etag, self.before.last_modified)
-        answer = self.line.get(url, self.feed.max_bytes, known)
+        answer = self.line.get(url, self.feed.max_bytes, known, within_s)
         if answer.body is None:
-            return Found(shown_url(url), known, None, self._told())
+            return Found(shown_url(url), address, known, None, self._told())
         checked = check(
             self.feed,
             answer.body,
-            self._signature(url, answer),
+            self._signature(url, answer, until_s - time.monotonic()),
             self.categories,
             self.before,
             held=self.held,
         )
-        return Found(shown_url(url), answer.known, checked, self._told())
+        return Found(shown_url(url), address, answer.known, checked, self._told())
 
-    def _signature(self, url: str, answer: Answer) -> bytes | None:
+    def _signature(self, url: str, answer: Answer, within_s: float) -> bytes | None:
         if not self.feed.public_keys:
             if not answer.framed:
                 raise RefusedError(
@@ -134,7 +142,8 @@ class Fetch:
                 )
             return None
         try:
-            return self.line.get(signature_url(url), SIGNATURE_BYTES).body
+            address = signature_url(url)
+            return self.line.get(address, SIGNATURE_BYTES, within_s=within_s).body
         except TransferError as error:
             raise TransferError(
                 f"has no signature beside it that can be read: .minisig {error}",

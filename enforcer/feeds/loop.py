@@ -2,7 +2,8 @@
 
 In: a way to read the settings, and one to work on a feed. Out: turns, and a log that tells when
 something changed rather than that it is still so. One feed after the other: a slow one makes the
-others late, by its timeout at most, and keeps nothing from being in force.
+others late, by its timeout for each of its addresses at most and by what the daemon takes to load
+what came, and keeps nothing from being in force.
 """
 
 from __future__ import annotations

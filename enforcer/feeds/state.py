@@ -36,6 +36,7 @@ class Accepted:
     """`digest` is that of the file that the daemon reads, `body` of what came from `url`, both
     BLAKE2b. `terms` names what the configuration demanded then: other demands, and it is fetched
     anew. `serial` is None for a feed that nobody signs. `named`: its signature names this feed.
+    `address` names all of the address, whose query `url` lacks, as a digest; empty: not known.
     """
 
     digest: str
@@ -48,6 +49,7 @@ class Accepted:
     etag: str | None = None
     last_modified: str | None = None
     named: bool = False
+    address: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +132,7 @@ def _accepted(value: Any) -> Accepted:
     digest, body, terms = (str(value[key]) for key in ("digest", "body", "terms"))
     if not all(_DIGEST.fullmatch(x) for x in (digest, body, terms)):
         raise SpoiltError("its digests are none")
-    serial = value["serial"]
+    serial, address = value["serial"], str(value.get("address", ""))
     return Accepted(
         digest,
         body,
@@ -142,6 +144,7 @@ def _accepted(value: Any) -> Accepted:
         _header(value["etag"]),
         _header(value["last_modified"]),
         value.get("named") is True,
+        address if _DIGEST.fullmatch(address) else "",
     )
 
 

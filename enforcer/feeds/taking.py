@@ -142,6 +142,7 @@ class Taker:
         made = Accepted(
             digest_of(checked.kept), checked.body, found.url, terms, checked.rows, self.now(),
             checked.serial, found.known.etag, found.known.last_modified, checked.named,
+            found.address,
         )  # fmt: skip
         return made, "accepted", notes
 
@@ -245,4 +246,5 @@ def _renewed(before: Accepted, found: Found, checked: Checked) -> Accepted:
         etag=found.known.etag,
         last_modified=found.known.last_modified,
         named=checked.named,
+        address=found.address,
     )

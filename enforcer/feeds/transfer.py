@@ -86,9 +86,12 @@ class Line:
     secret: bool = False
     clock: Callable[[], str] = lambda: "check this machine's clock"
 
-    def get(self, url: str, most_bytes: int, known: Known = Known()) -> Answer:
-        """Raises TransferError."""
-        with Deadline(self.timeout_s) as deadline:
+    def get(
+        self, url: str, most_bytes: int, known: Known = Known(), within_s: float | None = None
+    ) -> Answer:
+        """`within_s`: in less than `timeout_s`. Raises TransferError."""
+        seconds = self.timeout_s if within_s is None else min(self.timeout_s, within_s)
+        with Deadline(max(0.001, seconds)) as deadline:
             try:
                 return self._followed(url, most_bytes, known, deadline)
             except UnpackError as error:
@@ -135,7 +138,7 @@ class Line:
     def _failed(self, error: Exception, deadline: Deadline) -> TransferError:
         cause = cause_of(error)
         if deadline.passed:
-            fact = f"was not whole within {deadline.seconds:g} s"
+            fact = f"was not whole within {round(deadline.seconds, 1):g} s"
             return TransferError(
                 f"{fact}; look at the line and the server, or raise timeout", again=True
             )

@@ -37,8 +37,8 @@ class FeedAuth:
 @dataclass(frozen=True, slots=True)
 class Feed:
     """`urls` are tried in order. Without `public_keys` nobody signs it. `form` None: by its look;
-    `category` is that of rows without one. `timeout_s` is for one request, from the name's lookup
-    to the last byte; `max_bytes` for a body, packed and unpacked.
+    `category` is that of rows without one. `timeout_s` is for one address, from the name's lookup
+    to the last byte of the signature; `max_bytes` for a body, packed and unpacked.
     """
 
     name: str

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from enforcer.cli import fleet
+from enforcer.cli.main import main
 from tests.fleet.test_reports import REPORT
 
 
@@ -60,6 +61,15 @@ def test_no_number_is_not_the_canaries(
     assert caught.value.code == 64
     assert promoted == []
     assert "a revision is a number, like 42" in capsys.readouterr().err
+
+
+def test_a_refused_gateway_yaml_ends_the_follower_as_bad_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "gateway.yaml"
+    file.write_text("version: 1\nfleet: {name: national}\n")
+    assert main(["follow", "--fleet", str(file)]) == 78, "the code on which its unit stays down"
+    assert f"{file}:2:" in capsys.readouterr().err
 
 
 @pytest.fixture

@@ -52,6 +52,17 @@ def test_a_state_without_the_word_of_its_feed_is_of_before_there_was_one() -> No
     assert parsed(json.dumps(value).encode()) == STATE
 
 
+def test_of_which_address_an_older_one_does_not_say() -> None:
+    state = replace(STATE, accepted=replace(ONE, address="d" * 64))
+    assert parsed(written(state)) == state
+    value = json.loads(written(state))
+    for odd in ("short", 7, None):
+        value["accepted"]["address"] = odd
+        assert parsed(json.dumps(value).encode()) == STATE
+    del value["accepted"]["address"]
+    assert parsed(json.dumps(value).encode()) == STATE
+
+
 def test_what_an_older_one_wrote_is_shown_without_escapes() -> None:
     assert parsed(written(replace(STATE, problem="a\x1b[2J\nb"))).problem == "a [2J b"
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -138,8 +139,9 @@ def test_only_the_address_that_gave_a_body_is_asked_whether_it_changed(
     server.serve("/a", BODY, signer.sign(BODY, "serial:7"), ETag='"v1"')
     server.serve("/b", BODY, signer.sign(BODY, "serial:7"), ETag='"v1"')
     accepted = Accepted(
-        "a" * 64, digest_of(BODY), server.url("/b"), "c" * 64, 3, NOW, 7, '"v1"', None
-    )
+        "a" * 64, digest_of(BODY), server.url("/b"), "c" * 64, 3, NOW, 7, '"v1"', None,
+        address=digest_of(server.url("/b").encode()),
+    )  # fmt: skip
     world.before = accepted
     found = world.run(server.url("/a"))
     assert found.checked is not None
@@ -148,6 +150,52 @@ def test_only_the_address_that_gave_a_body_is_asked_whether_it_changed(
     assert world.run(server.url("/b")).checked is None
     assert server.asked("/b")[0].headers["if-none-match"] == '"v1"'
     assert server.asked("/b.minisig") == []
+
+
+def test_another_query_is_another_address(world: World, server: Registrar, signer: Signer) -> None:
+    """Two lists of one server, with one ETag (the date of its last deployment, say)."""
+    server.serve("/r?list=a", BODY, ETag='"v1"')
+    server.serve("/r?list=b", csv(5), ETag='"v1"')
+    for name, body, serial in (("a", BODY, 7), ("b", csv(5), 8)):
+        signed = signer.sign(body, f"serial:{serial}")
+        server.routes[f"/r.minisig?list={name}"] = raw(answer(200, signed))
+    first = world.run(server.url("/r?list=a"))
+    assert first.checked is not None
+    assert "list" not in first.url + first.address
+    world.before = Accepted(
+        digest_of(BODY), first.checked.body, first.url, "c" * 64, 3, NOW, 7, first.known.etag, None,
+        address=first.address,
+    )  # fmt: skip
+    assert world.run(server.url("/r?list=a")).checked is None, "unchanged"
+    other = world.run(server.url("/r?list=b")).checked
+    assert other is not None
+    assert other.kept == csv(5)
+
+
+def drip(_: Request) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nContent-Length: 400\r\n\r\n"
+    for _ in range(400):
+        time.sleep(0.05)
+        yield b"x"
+
+
+def test_slow_addresses_take_a_turn_their_time_once(world: World, server: Registrar) -> None:
+    world.feed, world.line = replace(world.feed, timeout_s=1), replace(world.line, timeout_s=1.0)
+    server.routes |= {"/a": drip, "/b": drip}
+    error = world.nothing(server.url("/a"), server.url("/b"))
+    assert "was not whole within" in str(error)
+    asked = [request.path for request in server.seen]
+    assert asked in (["/a", "/b"], ["/a"]), "and no further round: there is no time left for one"
+    assert world.pauses == []
+
+
+def test_a_body_and_its_signature_share_that_time(world: World, server: Registrar) -> None:
+    world.feed, world.line = replace(world.feed, timeout_s=1), replace(world.line, timeout_s=1.0)
+    server.serve("/a", BODY)
+    server.routes["/a.minisig"] = drip
+    error = world.nothing(server.url("/a"))
+    assert "no signature beside it that can be read: .minisig was not whole within" in str(error)
+    assert len(server.asked("/a")) == 1
 
 
 def test_unsigned_bodies_must_have_an_end(world: World, server: Registrar) -> None:

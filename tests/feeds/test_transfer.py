@@ -147,6 +147,40 @@ def test_a_drip_ends_at_the_deadline(authority: Authority, server: Registrar, he
     assert not ended.is_set(), "it was cut off, and not waited for"
 
 
+def test_a_name_that_nobody_resolves_ends_at_the_deadline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The C library waits for its name servers as long as it likes, and nothing cuts it off."""
+    over, asked = threading.Event(), threading.Event()
+
+    def resolver(*_: object, **__: object) -> list[object]:
+        asked.set()
+        over.wait(30)
+        return []
+
+    monkeypatch.setattr("socket.getaddrinfo", resolver)
+    try:
+        error = failed(Line(0.5), "https://registrar.example/r")
+        assert str(error).startswith("was not whole within 0.5 s")
+        assert asked.is_set()
+        assert not over.is_set()
+        assert [t.name for t in threading.enumerate()].count("lookup") == 1, "it asks yet"
+    finally:
+        over.set()
+
+
+def test_a_lookup_that_no_thread_is_left_for_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    start = threading.Thread.start
+
+    def full(thread: threading.Thread) -> None:
+        if thread.name == "lookup":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    assert "Resource temporarily unavailable" in str(failed(Line(10), "https://localhost:1/r"))
+
+
 def test_silence_ends_at_the_deadline(authority: Authority, server: Registrar) -> None:
     def silent(_: Request) -> Iterable[bytes]:
         time.sleep(3)

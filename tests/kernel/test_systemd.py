@@ -74,7 +74,11 @@ def test_the_daemon_has_one_capability_and_a_user_of_its_own() -> None:
     assert settings("AmbientCapabilities") == ["CAP_NET_ADMIN"]
     assert settings("User") == ["enforcer"]
     assert settings("CapabilityBoundingSet", CLOCK_UNIT) == [""], "whoever may ask the clock"
-    assert settings("RestartPreventExitStatus") == ["78"]
+
+
+def test_a_configuration_that_is_refused_restarts_nothing() -> None:
+    for unit in (UNIT, FETCH_UNIT, FOLLOW_UNIT):
+        assert settings("RestartPreventExitStatus", unit) == ["78"]
 
 
 def test_who_reads_what_strangers_send_writes_beside_the_daemons_state_alone() -> None:
