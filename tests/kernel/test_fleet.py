@@ -121,6 +121,25 @@ def test_what_one_gateway_cannot_take_stays_out_of_it_alone(fleet: Fleet) -> Non
     eventually(fleet.converged, "both hold revision 2")
 
 
+def test_a_window_that_is_declared_on_a_gateway_outlasts_the_next_revision(fleet: Fleet) -> None:
+    gateway = fleet.member("edge-1")
+    fleet.begin(gateway)
+    why = ("--reason", "attack", "--reference", "NOC-1", "--declared-by", "noc@isp.example")
+    declared = gateway.spawn(
+        "--config", str(gateway.main), "declare", "--for", "1h", "--measure", "mark=0x51",
+        "--id", "ddos", *why,
+    )  # fmt: skip
+    assert declared.wait(PATIENCE_S) == 0, gateway.said("--config")
+    assert gateway.armed()
+    fleet.add_row("10.9.9.9/32")
+    fleet.publish()
+    eventually(lambda: gateway.holds("10.9.9.9"), "the row is in the kernel")
+    eventually(fleet.converged, "it holds revision 2")
+    assert gateway.armed()
+    assert fleet.row("edge-1")["local"] == ["ddos"]
+    assert "windows of their own: ddos (1)" in fleet.command("fleet").stdout
+
+
 def test_etcd_away_changes_nothing_and_is_caught_up_with(fleet: Fleet) -> None:
     gateway = fleet.member("edge-1")
     fleet.begin(gateway)
