@@ -277,6 +277,7 @@ class Follower:
             if (new := settings()) is not None:
                 self.settings, self._loaded, self._refused, self._waits = new, None, None, None
                 self.renew()
+                # They may mend what was refused; and what the disk has lost is fetched now.
                 self._again_at = 0.0
             try:
                 self.turn()
