@@ -105,11 +105,8 @@ class Follower:
             if signed is None:
                 raise RefusedError(f"etcd has no revision {number}; publish again")
             revision = signed.revision(self.settings.fleet, number, self.settings.public_keys)
-            if (
-                held is not None
-                and held.number == number
-                and held.digest != digest(signed.manifest)
-            ):
+            named = digest(signed.manifest)
+            if held is not None and held.number == number and held.digest != named:
                 raise RefusedError(
                     f"there are two revisions {number}, and the other one was held here before; "
                     "publish again"
