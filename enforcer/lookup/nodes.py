@@ -34,13 +34,17 @@ NO_PARENTS = np.zeros(0, np.int32)
 def aggregate(tree: FamilyTree, class_number: NDArray[np.int32]) -> Nodes:
     """Fewer prefixes with the same longest match everywhere."""
     words, length, class_number = merge_siblings(tree.family, tree.words, tree.length, class_number)
-    parent = tree.parent if words is tree.words else parents(tree.family, words, length)
+    parent = tree.parent.copy() if words is tree.words else parents(tree.family, words, length)
     # The parent's own class is right even where the parent itself goes: it equals what is around.
     same = (parent >= 0) & (class_number[parent] == class_number) if len(parent) else parent < 0
     if same.any():
+        # Nearest around what stays is what stays itself.
+        while len(lost := np.flatnonzero((parent >= 0) & same[parent])):
+            parent[lost] = parent[parent[lost]]
         keep = np.flatnonzero(~same)
         words, length, class_number = pick(words, keep), length[keep], class_number[keep]
-        parent = parents(tree.family, words, length)
+        place = np.cumsum(~same, dtype=np.int32) - np.int32(1)
+        parent = np.where(parent >= 0, place[parent], np.int32(-1))[keep]
     return Nodes(words, length, class_number, parent)
 
 
@@ -56,11 +60,12 @@ def merge_siblings(
     # What was merged into each length, still to be looked at: (words, class) sorted by address.
     arrived: tuple[Words, NDArray[np.int32]] | None = None
     made: list[tuple[Words, NDArray[np.uint8], NDArray[np.int32]]] = []
-    present = np.bincount(length, minlength=BITS[family] + 1)
+    by_length = np.argsort(length, kind="stable")
+    ends = np.cumsum(np.bincount(length, minlength=BITS[family] + 1))
     for bits in range(BITS[family], 0, -1):
-        if not present[bits] and arrived is None:
+        rows = by_length[ends[bits - 1] : ends[bits]]
+        if not len(rows) and arrived is None:
             continue
-        rows = np.flatnonzero(length == bits)
         here, number = pick(words, rows), class_number[rows]
         if arrived is not None:
             new = np.repeat([True, False], [len(arrived[1]), len(rows)])
