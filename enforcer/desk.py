@@ -20,6 +20,7 @@ from enforcer.observe.snapshot import Occurrence, Snapshot, in_force
 from enforcer.observe.views import window_views
 from enforcer.policy.times import saved_or_none
 from enforcer.reconcile import Outcome
+from enforcer.schedule.orders import Order
 from enforcer.schedule.past import PastGuards
 
 Answer = dict[str, Any]
@@ -85,6 +86,24 @@ class Desk:
         self._daemon.orders = decision.orders
         for event in decision.events:
             log.warning("lapsed", window=event.window, reason="not confirmed in time")
+
+    def heed(self) -> tuple[Order, ...]:
+        """Takes over what was ended behind the daemon's back, as it is on the disk. Whoever did
+        that has put it on record.
+        """
+        if self._busy:
+            # As in `lapse`; the step that follows the decision comes here again.
+            return ()
+        written, problem = self._notary.written()
+        if problem is not None:
+            log.warning("orders_not_read_again", error=problem)
+        before = self._daemon.orders
+        ended = before.ended_in(written)
+        if ended:
+            self._daemon.orders = after = before.given(ended)
+            if after != written:
+                self._notary.ending(written, Decision(after, (), None, opens=False))
+        return ended
 
     def _decide(self, request: dict[str, Any], who: str) -> Decision:
         policy, orders, now = self._daemon.config.policy, self._daemon.orders, self._now()

@@ -18,10 +18,10 @@ from enforcer import log
 from enforcer.chronicle import Chronicle
 from enforcer.decisions import Decision, RefusedError, keep
 from enforcer.observe.audit import Event
-from enforcer.recorder import TOO_SLOW
+from enforcer.recorder import LATE_S, TOO_SLOW
 from enforcer.schedule.orders import Orders
 from enforcer.scribe import Job
-from enforcer.standing import write_orders
+from enforcer.standing import read_or_none_new, write_orders
 
 # Tells what went wrong with a decision that was taken all the same.
 Warned = Callable[[], str | None]
@@ -30,6 +30,10 @@ Warned = Callable[[], str | None]
 class Notary:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+
+    def written(self) -> tuple[Orders, str | None]:
+        """The orders as they are on the disk, and why they cannot be read (none then)."""
+        return read_or_none_new(self._directory)
 
     def opening(self, before: Orders, decision: Decision) -> None:
         """Keeps what opens something. Raises RefusedError: then nothing of it counts."""
@@ -49,6 +53,13 @@ class Clerk(Notary):
     ) -> None:
         super().__init__(directory)
         self._chronicle, self._recorder, self._wait = chronicle, chronicle.recorder, wait
+
+    def written(self) -> tuple[Orders, str | None]:
+        """As above. Nothing is stepped for meanwhile: it is asked in the middle of a step."""
+        scribe, read = self._recorder.scribe, super().written
+        found: list[tuple[Orders, str | None]] = []
+        scribe.hand(lambda _: found.append(read())).wait(max(0.0, LATE_S - scribe.hangs_s()))
+        return found[0] if found else (Orders(readable=False), f"{self._directory}: {TOO_SLOW}")
 
     def opening(self, before: Orders, decision: Decision) -> None:
         events = tuple(self._recorder.stamped(event) for event in decision.events)

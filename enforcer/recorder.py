@@ -93,8 +93,9 @@ class Recorder:
     def put_here(self, event: Event) -> None:
         """The same, by the scribe itself: after all that waits, or not at all. Raises OSError."""
         self._flush()
-        if self._waiting:
-            raise OSError(None, self._problem or "earlier records still wait to be written")
+        # What was told meanwhile waits for the next time, and says nothing of the disk.
+        if self._problem is not None:
+            raise OSError(None, self._problem)
         self._write([event])
 
     def tell(self, *events: Event) -> Job:

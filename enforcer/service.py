@@ -20,7 +20,7 @@ from enforcer import __version__, log
 from enforcer.accepting import Acceptance
 from enforcer.chronicle import Chronicle
 from enforcer.clock import Timer
-from enforcer.control import Answer, ControlSocket
+from enforcer.control import Answer
 from enforcer.daemon import Daemon
 from enforcer.desk import NOT_UNDERSTOOD, Desk, stepped
 from enforcer.errors import PolicyError
@@ -29,9 +29,11 @@ from enforcer.feedlooks import FeedLooks
 from enforcer.grounds import behind
 from enforcer.keeping import Keeper
 from enforcer.kernel.events import Monitor
+from enforcer.listening import ControlSocket
 from enforcer.loading import Loading
 from enforcer.notary import Clerk
 from enforcer.notify import notify, patience, watchdog_interval_s
+from enforcer.observe.audit import Event
 from enforcer.observe.http.routes import Sight
 from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
@@ -54,6 +56,8 @@ from enforcer.strangers import Strangers
 ITSELF = "enforcer"
 # So long whoever decides something waits for the disk; the kernel is seen to meanwhile.
 DISK_S = 2.0
+# Half of what `disarm` waits before it acts itself (control.ANSWER_S).
+AWAY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +135,7 @@ class Service:
 
     def step(self, cause: str) -> Outcome:
         log.settle()
+        self._heed()
         self._desk.lapse()
         begun = time.monotonic()
         outcome = self._account(cause, self._daemon.step)
@@ -143,6 +148,17 @@ class Service:
         self._chronicle.after(now, armed, outcome, "stood_down" if stood_down else "withdrawn")
         self._strangers.account(outcome, time.monotonic() - begun)
         return outcome
+
+    def _heed(self) -> None:
+        """After a start, and after so long at something else that whoever asked may have given up
+        and acted in our place: what they ended stays ended.
+        """
+        if self._declared and time.monotonic() - self._turned_s < AWAY_S:
+            return
+        for order in self._desk.heed():
+            at = order.given_at or self._clock.now()
+            self._chronicle.note(Event(at, "disarmed", order.by, order.window, ""))
+            log.warning("ended_meanwhile", window=order.window, by=order.by)
 
     def _loaded(self, who: str, cause: str, but: object = None) -> None:
         """Tells the record what is declared now; `but` is a window that the desk tells of."""
@@ -296,7 +312,8 @@ class Service:
             return self._compare(request)
         if verb == "declared":
             loaded = self._reload(who, verb, but=request.get("id"))
-            if loaded.error:
+            if loaded.refusal is not None:
+                # What the kernel refuses is no reason to take it back: it opens as soon as it can.
                 return {"error": loaded.error}
         answer = self._desk.serve(request, who)
         if answer is None:

@@ -7,8 +7,10 @@ which nothing new is armed.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,30 @@ from enforcer.policy.times import saved_instant
 from enforcer.schedule.orders import Order, Orders
 
 FILE = "orders.json"
+LOCK = f"{FILE}.lock"
+_LOCK_S, _LOCK_PAUSE_S = 3.0, 0.02
+
+
+@contextlib.contextmanager
+def held(directory: Path) -> Iterator[None]:
+    """Nobody else who asks for this writes orders meanwhile: a command that decides without a
+    daemon, or a daemon that reads them to begin with. Where that cannot be had, or another
+    keeps it for longer than a decision takes, it goes on without.
+    """
+    with contextlib.ExitStack() as opened:
+        # It may not be there, or not be ours: then what is decided cannot be written either.
+        with contextlib.suppress(OSError):
+            lock = _opened(directory / LOCK)
+            opened.callback(os.close, lock)
+            disk.lock_within(lock, _LOCK_S, _LOCK_PAUSE_S)
+        yield
+
+
+def _opened(path: Path) -> int:
+    try:
+        return disk.made(path, os.O_RDONLY)
+    except FileExistsError:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
 
 
 def read_orders(directory: Path) -> Orders:

@@ -16,8 +16,8 @@ from typing import Any
 
 from enforcer import standing
 from enforcer.chronicle import Chronicle
-from enforcer.control import LIMIT_BYTES, ControlSocket
 from enforcer.keeping import Keeper
+from enforcer.listening import LIMIT_BYTES, ControlSocket
 from enforcer.recorder import Recorder
 from enforcer.sampler import Sampler
 from enforcer.schedule.orders import Orders

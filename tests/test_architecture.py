@@ -67,6 +67,7 @@ TESTED_BY: dict[str, str] = {
     "kernel.steps": "kernel/test_load_in_steps.py",
     "feeds.deadline": "feeds/test_transfer.py",
     "clockd": "daemon/test_synchronised.py",
+    "listening": "daemon/test_control.py",
     "cli.arming": "cli/test_cli_declare.py",
     "cli.close": "cli/test_cli_declare.py",
     "cli.completion": "kernel/test_shells.py",

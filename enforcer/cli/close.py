@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from enforcer.cli.deciding import UnreachableError, ask_daemon, decide_here, iso, show
+from enforcer.cli.deciding import UnreachableError, decided, iso, show
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import instant
 
@@ -24,15 +24,16 @@ def run(args: argparse.Namespace) -> int:
     from enforcer import decisions
 
     try:
-        answer = ask_daemon("close", id=args.id, at=iso(args.at))
-    except UnreachableError as error:
-        print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
-        return EXIT_FAILED
-    if answer is None:
-        answer = decide_here(
+        answer = decided(
             args,
+            "close",
             lambda policy, orders, now, who: decisions.close(
                 policy, orders, now, args.id, who, args.at
             ),
+            id=args.id,
+            at=iso(args.at),
         )
+    except UnreachableError as error:
+        print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
+        return EXIT_FAILED
     return show(args, answer, "closed")

@@ -6,8 +6,7 @@ import argparse
 
 from enforcer.cli.deciding import (
     UnreachableError,
-    ask_daemon,
-    decide_here,
+    decided,
     iso,
     let_values_be_negative,
     seconds,
@@ -41,17 +40,18 @@ def run(args: argparse.Namespace) -> int:
     from enforcer import decisions
     from enforcer.cli.places import past
 
-    shift_s = seconds(args.shift)
     try:
-        answer = ask_daemon("confirm", id=args.id, shift_s=shift_s, at=iso(args.at))
-    except UnreachableError as error:
-        print(f"enforcer: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    if answer is None:
-        answer = decide_here(
+        answer = decided(
             args,
+            "confirm",
             lambda policy, orders, now, who: decisions.confirm(
                 policy, orders, now, args.id, who, args.shift, args.at, past(now)
             ),
+            id=args.id,
+            shift_s=seconds(args.shift),
+            at=iso(args.at),
         )
+    except UnreachableError as error:
+        print(f"enforcer: {error}", file=sys.stderr)
+        return EXIT_FAILED
     return show(args, answer, "confirmed")

@@ -31,6 +31,8 @@ class UnreachableError(Exception):
     """There may be a daemon, but it does not answer, or not to this user."""
 
 
+# A daemon may start, or end, while it is asked.
+_ATTEMPTS = 3
 NO_DAEMON = "no daemon runs; it acts by this when it does"
 
 
@@ -52,7 +54,24 @@ def ask_daemon(verb: str, **arguments: Any) -> Answer | None:
         raise UnreachableError(str(error)) from error
 
 
-def decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
+def decided(args: argparse.Namespace, verb: str, decide: Decide, **arguments: Any) -> Answer:
+    """By the daemon when there is one, else here. Raises UnreachableError, PolicyError."""
+    from enforcer.cli.places import run_dir, state_dir
+    from enforcer.control import listens
+    from enforcer.standing import held
+
+    for _ in range(_ATTEMPTS):
+        answer = ask_daemon(verb, **arguments)
+        if answer is not None:
+            return answer
+        with held(state_dir()):
+            # One that has begun to listen since then would not read what is written here.
+            if not listens(run_dir()):
+                return _decide_here(args, decide)
+    raise UnreachableError(f"{run_dir()}: daemons come and go; see: journalctl -u enforcer")
+
+
+def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     """Takes a decision without a daemon: the same words, the same ceilings, disk and record."""
     from enforcer.cli.arming import held_now
     from enforcer.cli.places import orders, past, state_dir

@@ -17,7 +17,7 @@ from enforcer.cli.deciding import (
     Answer,
     UnreachableError,
     ask_daemon,
-    decide_here,
+    decided,
     seconds,
     show,
     span,
@@ -137,16 +137,17 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
         print(f"enforcer: {path}: {error.strerror}; nothing is declared", file=sys.stderr)
         return EXIT_FAILED
     within = args.confirm_within
-    answer: Answer | None
+    answer: Answer
     try:
-        answer = ask_daemon("declared", id=window_id, within_s=seconds(within))
-        if answer is None:
-            answer = decide_here(
-                args,
-                lambda policy, orders, now, who: decisions.declare(
-                    policy, orders, now, window_id, who, within, past(now)
-                ),
-            )
+        answer = decided(
+            args,
+            "declared",
+            lambda policy, orders, now, who: decisions.declare(
+                policy, orders, now, window_id, who, within, past(now)
+            ),
+            id=window_id,
+            within_s=seconds(within),
+        )
     except (UnreachableError, PolicyError) as error:
         answer = {"error": str(error)}
     if answer["error"] and not answer.get("windows"):

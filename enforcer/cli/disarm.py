@@ -17,17 +17,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.places import run_dir
-    from enforcer.control import DeniedError, NoDaemonError, ask
+    from enforcer.cli.places import run_dir, state_dir
+    from enforcer.control import DeniedError, HungDaemonError, NoDaemonError, ask, listens
+    from enforcer.standing import held
 
-    try:
-        answer = ask(run_dir(), "disarm")
-    except DeniedError as error:
-        # A daemon that is alive would put back whatever we took out behind its back.
-        print(f"enforcer: {error}", file=sys.stderr)
-        return EXIT_FAILED
-    except NoDaemonError as error:
-        return _without_daemon(args, str(error))
+    for patience in (True, True, False):
+        try:
+            answer = ask(run_dir(), "disarm")
+            break
+        except DeniedError as error:
+            # A daemon that is alive would put back whatever we took out behind its back.
+            print(f"enforcer: {error}", file=sys.stderr)
+            return EXIT_FAILED
+        except NoDaemonError as error:
+            with held(state_dir()):
+                # One that has begun to listen since then would not read what is noted here. One
+                # that is only busy reads it before it arms anything.
+                hangs = isinstance(error, HungDaemonError)
+                if hangs or not patience or not listens(run_dir()):
+                    return _without_daemon(args, str(error))
     if args.format == "json":
         print_json({**answer, "daemon": True})
     elif answer["error"]:

@@ -8,7 +8,11 @@ import sys
 
 from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
 from enforcer.cli.terminal import Painter, print_json
+from enforcer.cli.waiting import Waiting
 
+# A million rows take the daemon some seconds, and it may be at another load.
+_PATIENCE_S = 120.0
+BUSY = f"the daemon is busy, with another load, say; waiting for up to {_PATIENCE_S:.0f} s"
 _TOKEN = re.compile(r"[0-9a-f]{8,16}")
 
 
@@ -27,7 +31,8 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
-        answer = ask(run_dir(), "reload", accept_shrink=args.accept_shrink)
+        with Waiting("the daemon is at it", once=BUSY):
+            answer = ask(run_dir(), "reload", wait_s=_PATIENCE_S, accept_shrink=args.accept_shrink)
     except DeniedError as error:
         return _failed(args, str(error))
     except NoDaemonError as error:

@@ -14,7 +14,8 @@ from enforcer.errors import KernelError, PolicyError
 
 if TYPE_CHECKING:
     from enforcer.alone import Alone
-    from enforcer.control import ControlSocket
+    from enforcer.clock import SystemClock
+    from enforcer.listening import ControlSocket
     from enforcer.loading import Loading
     from enforcer.policy.model import Metrics as MetricsAddress
     from enforcer.policy.model import Policy
@@ -56,7 +57,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     """Everything that a step needs, then the first step. `opened` closes it again, last first."""
     from enforcer import log
     from enforcer.chronicle import Chronicle
-    from enforcer.cli.places import run_dir, state_dir
+    from enforcer.cli.places import state_dir
     from enforcer.clock import SystemClock
     from enforcer.daemon import Daemon
     from enforcer.keeping import Keeper
@@ -68,14 +69,18 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.sampler import Sampler
     from enforcer.service import ITSELF, Places, Service
     from enforcer.sources.load import load_configuration, with_registry
-    from enforcer.standing import read_or_none_new
+    from enforcer.standing import held, read_or_none_new
     from enforcer.starting import DEADLY, choose, kept_before
     from enforcer.watch import HushedKernel
 
     # What was imported stays: a collection need not go through it, 20 ms each time.
     gc.freeze()
     clock = SystemClock()
-    orders, spoilt = read_or_none_new(state_dir())
+    # Whoever finds nobody here acts in the daemon's place, and what they leave is read below;
+    # whoever comes from here on waits until it serves.
+    control = _reachable(opened, config, clock)
+    with held(state_dir()):
+        orders, spoilt = read_or_none_new(state_dir())
     if spoilt is not None:
         log.error("orders_unreadable", error=spoilt)
     scraped = opened.enter_context(closing(NftKernel()))
@@ -83,7 +88,8 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     chronicle = Chronicle(Recorder(state_dir(), clock.now), totals.now)
     if (unread := chronicle.read()) is not None:
         log.error("audit_unreadable", error=unread, done="guard of the past is not counted")
-    # The configuration first: what is wrong with it is said even where rights are missing too.
+    # The configuration before the kernel: what is wrong with it is said even where rights are
+    # missing too.
     kept, now = kept_before(state_dir(), config), clock.now()
     past = chronicle.past(now)
     try:
@@ -130,8 +136,6 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     before = kernel.read()
     require_devices(policy, before)
     keeper = Keeper(state_dir(), config, kept)
-    control = opened.enter_context(closing(_control_socket(run_dir())))
-    control.beside(opened.enter_context(closing(_alone())))
     # Nobody else writes to the record now; what ended while no daemon ran is told first.
     chronicle.recorder.scribe.start()
     opened.callback(chronicle.recorder.close)
@@ -148,6 +152,25 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         take_back(kernel, before, SystemClock().now_ns())
         raise outcome.error
     return service
+
+
+def _reachable(opened: ExitStack, config: Path, clock: SystemClock) -> ControlSocket:
+    """The control socket, alone in this network namespace. Raises KernelError, or PolicyError when
+    it cannot be had and the configuration is wrong as well: that is to be mended in any case.
+    """
+    from enforcer.alone import NotAloneError
+    from enforcer.cli.places import run_dir
+    from enforcer.listening import HeldError
+    from enforcer.sources.load import load_configuration
+
+    try:
+        control = opened.enter_context(closing(_control_socket(run_dir())))
+        control.beside(opened.enter_context(closing(_alone())))
+    except KernelError as error:
+        if not isinstance(error.__cause__, HeldError | NotAloneError):
+            load_configuration(config, clock.now())
+        raise
+    return control
 
 
 def _held() -> KernelState:
@@ -204,7 +227,7 @@ def require_devices(policy: Policy, before: KernelState) -> None:
 
 
 def _control_socket(directory: Path) -> ControlSocket:
-    from enforcer.control import ControlSocket, HeldError
+    from enforcer.listening import ControlSocket, HeldError
 
     try:
         return ControlSocket(directory)

@@ -37,6 +37,7 @@ class Accepted:
     BLAKE2b. `terms` names what the configuration demanded then: other demands, and it is fetched
     anew. `serial` is None for a feed that nobody signs. `named`: its signature names this feed.
     `address` names all of the address, whose query `url` lacks, as a digest; empty: not known.
+    `asked`: a daemon has answered for it; else it was left for one that starts.
     """
 
     digest: str
@@ -50,6 +51,7 @@ class Accepted:
     last_modified: str | None = None
     named: bool = False
     address: str = ""
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,7 @@ def _accepted(value: Any) -> Accepted:
         _header(value["last_modified"]),
         value.get("named") is True,
         address if _DIGEST.fullmatch(address) else "",
+        value.get("asked") is not False,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -132,17 +133,19 @@ class Taker:
         found = self._fetched(feed, state, held=held)
         notes = tuple(f"passed over: {failure}" for failure in found.failures)
         checked = found.checked
-        if checked is None:
-            return before, "unchanged", notes
-        if checked.kept is None and before is not None:
-            # The same bytes: what is new is what the server and the signature say of them.
-            return _renewed(before, found, checked), "unchanged", notes
+        if before is not None and (checked is None or checked.kept is None):
+            if checked is not None:
+                # The same bytes: what is new is what the server and the signature say of them.
+                before = _renewed(before, found, checked)
+            return self._asked_since(feed, before, accept_shrink), "unchanged", notes
+        assert checked is not None, "where nothing is held, something comes"
         assert checked.kept is not None, "a body that is not held comes whole"
-        notes += self._in_force(feed, shelf, checked, accept_shrink)
+        loaded, asked = self._in_force(feed, shelf, checked, accept_shrink)
+        notes += (loaded,)
         made = Accepted(
             digest_of(checked.kept), checked.body, found.url, terms, checked.rows, self.now(),
             checked.serial, found.known.etag, found.known.last_modified, checked.named,
-            found.address,
+            found.address, asked,
         )  # fmt: skip
         return made, "accepted", notes
 
@@ -158,19 +161,32 @@ class Taker:
         categories, before = self.settings.categories, state.accepted
         return Fetch(feed, line, categories, before, held, self.pause).run()
 
-    def _in_force(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> tuple[str, ...]:
-        """Has the daemon load the new body. Raises RefusedError or _FailedError when it does not,
-        and then the old one is back.
+    def _asked_since(self, feed: Feed, accepted: Accepted, accept: str) -> Accepted:
+        """Where no daemon ran when it came: one that has begun since then may have refused it.
+        Raises RefusedError or _FailedError; nothing is taken back, for nothing better is there.
+        """
+        if not accepted.asked:
+            _, asked = self._loaded(feed, accept, lambda: None)
+            accepted = replace(accepted, asked=asked)
+        return accepted
+
+    def _in_force(
+        self, feed: Feed, shelf: Shelf, checked: Checked, accept: str
+    ) -> tuple[str, bool]:
+        """Has the daemon load the new body: what came of it, and whether one was asked. Raises
+        RefusedError or _FailedError when it does not load it, and then the old one is back.
         """
         assert checked.kept is not None, "something to load"
         shelf.place(checked.kept)
         try:
-            return self._loaded(feed, shelf, checked, accept)
+            check = partial(self._shrinks, feed, shelf, checked, accept)
+            return self._loaded(feed, accept, check)
         except BaseException:
             shelf.withdraw()
             raise
 
-    def _loaded(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> tuple[str, ...]:
+    def _loaded(self, feed: Feed, accept: str, check: Callable[[], None]) -> tuple[str, bool]:
+        """`check` raises RefusedError where no daemon says so."""
         accepted = {"accept_shrink": accept} if accept else {}
         try:
             answer = self.ask(
@@ -181,11 +197,11 @@ class Taker:
         except NoDaemonError as error:
             if not error.none_runs:
                 raise _FailedError(f"the daemon did not say that it loads it ({error})") from error
-            self._shrinks(feed, shelf, checked, accept)
-            return ("no daemon runs; it is read when one starts",)
+            check()
+            return "no daemon runs; it is read when one starts", False
         if answer.get("elsewhere"):
-            self._shrinks(feed, shelf, checked, accept)
-            return (f"not loaded: {answer.get('error')}, and not this configuration",)
+            check()
+            return f"not loaded: {answer.get('error')}, and not this configuration", False
         if answer.get("refused"):
             said = str(answer.get("error"))
             if answer.get("shrink"):
@@ -194,8 +210,8 @@ class Taker:
             raise RefusedError(f"is refused by the daemon: {first}", details=details)
         if answer.get("error") is not None:
             # It was taken, and something else is wrong: the kernel, say. The daemon tries again.
-            return (f"loaded, but: {answer['error']}",)
-        return ("loaded by the daemon",)
+            return f"loaded, but: {answer['error']}", True
+        return "loaded by the daemon", True
 
     def _shrinks(self, feed: Feed, shelf: Shelf, checked: Checked, accept: str) -> None:
         """Where no daemon says so: whether too much of a category would go."""

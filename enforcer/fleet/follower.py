@@ -20,7 +20,7 @@ from enforcer import __version__, log
 from enforcer.control import DeniedError, NoDaemonError
 from enforcer.errors import PolicyError
 from enforcer.fleet.compose import ComposeError, compose
-from enforcer.fleet.loading import Ask, Check, UnansweredError, load
+from enforcer.fleet.loading import Ask, Check, Taken, UnansweredError, answers, load
 from enforcer.fleet.pausing import Pauses
 from enforcer.fleet.poke import Poke
 from enforcer.fleet.reports import Report
@@ -56,6 +56,8 @@ class Follower:
     # What the daemon was asked to load, and has not said that it holds.
     _waits: int | None = None
     _problem: str | None = None
+    # No daemon ran that could be asked: one that has begun since then is.
+    _unasked: bool = False
     _loaded: int | None = None
     _lease: int | None = None
     _reported: Report | None = None
@@ -88,6 +90,10 @@ class Follower:
 
     def take(self, number: int) -> None:
         """Brings the gateway to revision `number`, unless it holds that one or has refused it."""
+        if number == self._loaded and self._unasked and answers(self.ask):
+            self._loaded = None
+            self.renew()
+            return
         if number == self._loaded:
             self._refused = self._problem = None
             return
@@ -153,7 +159,7 @@ class Follower:
     ) -> None:
         """`whole`: the daemon reads these files already, the main one with whatever sections."""
         number, main = revision.number, revision.main
-        composed, problem = self._composed(revision, files), None
+        composed, taken = self._composed(revision, files), Taken(None, asked=True)
         made = Held(number, digest(signed.manifest), digest(composed))
         held, before = self.spool.held(), self.spool.current()
         old = self.spool.composed(main) if whole else None
@@ -167,15 +173,13 @@ class Follower:
             elif old != composed:
                 self.spool.compose(main, composed)
             try:
-                problem = load(
-                    self.ask, self.check, self.spool.main / main, revision.accepts_shrink
-                )
+                taken = load(self.ask, self.check, self.spool.main / main, revision.accepts_shrink)
             except BaseException:
                 self._take_back(number, before, main, old if old != composed else None)
                 raise
-            self.spool.hold(made)
+            self.spool.hold(made if taken.asked else replace(made, answered=""))
         self.spool.tidy()
-        self._loaded, self._problem = number, problem
+        self._loaded, self._problem, self._unasked = number, taken.problem, not taken.asked
         self._refused = self._waits = None
         self._pauses.over()
         log.info("revision_taken", revision=number, by=revision.made_by)

@@ -40,8 +40,8 @@ def digest(text: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Held:
     """`number` is the highest that was ever taken, and `digest` names what it was. `answered` is
-    the digest of the main file that the daemon said it had taken, or, where none ran, that it
-    begins with; empty while nobody knows what it holds.
+    the digest of the main file that the daemon said it had taken; empty while nobody knows what it
+    holds, as where none ran.
     """
 
     number: int

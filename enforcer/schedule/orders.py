@@ -80,6 +80,18 @@ class Orders:
         kept = {order.key: order for order in (*self.every, *orders)}
         return Orders(tuple(sorted(kept.values())), self.readable)
 
+    def ended_in(self, others: Orders) -> tuple[Order, ...]:
+        """What `others` close and these do not, unless somebody has decided on it since."""
+        return tuple(o for o in others.every if o.word == "closed" and self._let_stand(o))
+
+    def _let_stand(self, closed: Order) -> bool:
+        ours = self._by_key.get(closed.key)
+        if ours is None:
+            return True
+        if ours.word == "closed":
+            return False
+        return ours.given_at is None or closed.given_at is None or closed.given_at >= ours.given_at
+
     def kept(self, now: datetime) -> Orders:
         """Without those that have made no difference for `KEPT_FOR`."""
         return Orders(

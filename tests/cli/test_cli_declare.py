@@ -10,6 +10,7 @@ import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ import pytest
 
 from enforcer.cli.main import main
 from enforcer.clock import SystemClock
-from enforcer.control import Answer, ControlSocket
+from enforcer.control import Answer
 from enforcer.daemon import Daemon
 from enforcer.desk import Desk, stepped
 from enforcer.errors import KernelError
 from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.kernel.fake_table import FakeTable
+from enforcer.listening import ControlSocket
 from enforcer.notary import Notary
 from enforcer.observe.totals import Totals
 from enforcer.observe.views import status_view
@@ -120,10 +122,11 @@ class Running:
     def _handle(self, request: dict[str, Any], who: str) -> Answer:
         if request["verb"] == "status":
             return status_view(self.daemon.snapshot(), "1")
-        error = self.daemon.reload() if request["verb"] in ("declared", "reload") else None
-        if error is not None or request["verb"] == "reload":
-            self.daemon.step()
-            return {"error": str(error) if error else None}
+        if request["verb"] in ("declared", "reload"):
+            # As the service does: what was loaded is stepped for before anything is decided.
+            refusal, error = self.daemon.reload(), self.daemon.step().error
+            if refusal is not None or request["verb"] == "reload":
+                return {"error": str(refusal or error) if refusal or error else None}
         answer = self._desk.serve(request, who)
         assert answer is not None
         if answer["error"] is not None:
@@ -381,6 +384,30 @@ def test_what_is_declared_ahead_is_told_to_stand_where_the_kernel_refuses_someth
     assert "declared later: next" in out
     assert err.startswith("enforcer: AddSet ")
     assert "later is declared and stays so; the daemon tries again by itself" in err
+
+
+@pytest.mark.parametrize("verb", [("close", "ddos"), ("disarm",)], ids=lambda verb: verb[0])
+def test_a_daemon_that_has_come_up_meanwhile_is_asked_after_all(
+    enforcer: Place, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    """It began to listen after it was not found, and has read the orders already."""
+    assert enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos")[0] == 0
+    began: list[Running] = []
+
+    @contextmanager
+    def held(directory: Path) -> Iterator[None]:
+        began.append(Running(enforcer))
+        yield
+
+    monkeypatch.setattr("enforcer.standing.held", held)
+    try:
+        code, out, _ = enforcer(*verb)
+        (daemon,) = began
+        assert (code, daemon.armed()) == (0, set())
+        assert "no daemon" not in out
+    finally:
+        for daemon in began:
+            daemon.stop()
 
 
 def test_without_a_daemon_the_kernel_is_asked_what_is_in_force(

@@ -10,8 +10,8 @@ from datetime import date, timedelta
 
 import pytest
 
-from enforcer.control import ControlSocket
 from enforcer.kernel.fake import FakeKernel
+from enforcer.listening import ControlSocket
 from enforcer.policy.registry import parse_registry
 from enforcer.policy.shrinking import changes
 from tests.cli.cli_worlds import REGISTRY, Place, window_text

@@ -59,3 +59,23 @@ def test_it_ends_with_the_work_that_fails(terminal: tuple[TextIO, int]) -> None:
     with pytest.raises(OSError, match="disk"):
         work()
     assert os.read(seen, 100).decode() == "\r\x1b[K"
+
+
+def test_what_is_no_terminal_is_told_once_what_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("enforcer.cli.waiting._ONCE_AFTER_S", 0.01)
+    told = threading.Event()
+
+    class Journal(io.StringIO):
+        def flush(self) -> None:
+            told.set()
+
+    journal = Journal()
+    with Waiting("reading", journal, once="the daemon is busy"):
+        assert told.wait(60)
+    assert journal.getvalue() == "the daemon is busy\n"
+    monkeypatch.setattr("enforcer.cli.waiting._ONCE_AFTER_S", 3600)
+    with Waiting("reading", quick := io.StringIO(), once="the daemon is busy"):
+        pass
+    assert quick.getvalue() == ""

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from enforcer.control import ControlSocket
+from enforcer.listening import ControlSocket
 from tests.cli.cli_worlds import Place
 from tests.cli.on_terminal import PATIENCE_S, OnTerminal
 from tests.cli.test_watch_text import answer

@@ -15,7 +15,7 @@ import pytest
 
 from enforcer import alone as module
 from enforcer.alone import Alone, NotAloneError
-from enforcer.control import ControlSocket
+from enforcer.listening import ControlSocket
 
 PATIENCE_S = 20
 # A child that holds the name until its standard input ends.

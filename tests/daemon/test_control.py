@@ -15,15 +15,13 @@ from typing import Any
 import pytest
 
 from enforcer.control import (
-    CLIENT_S,
-    LIMIT_BYTES,
-    ControlSocket,
     DeniedError,
-    HeldError,
     HungDaemonError,
     NoDaemonError,
     ask,
+    listens,
 )
+from enforcer.listening import CLIENT_S, LIMIT_BYTES, ControlSocket, HeldError
 
 
 @pytest.fixture
@@ -195,3 +193,107 @@ def test_a_daemon_that_turns_everybody_away_is_not_taken_for_none(tmp_path: Path
             ask(tmp_path, "disarm")
         stop.set()
         thread.join()
+
+
+def said(control: ControlSocket, verb: str) -> socket.socket:
+    """A client that has said its line."""
+    client = socket.socket(socket.AF_UNIX)
+    client.connect(str(control.path))
+    client.sendall(f'{{"verb": "{verb}"}}\n'.encode())
+    return client
+
+
+class Busy:
+    """A loop whose every request takes a while, by the test's clock, and whose clients come in the
+    middle of the first one.
+    """
+
+    def __init__(self, directory: Path, patch: pytest.MonkeyPatch, takes_s: float) -> None:
+        self.control, self.served = ControlSocket(directory), list[str]()
+        self.meanwhile: list[str] = []
+        self.clients: list[socket.socket] = []
+        self._now_s, self._takes_s = 1000.0, takes_s
+        patch.setattr(time, "monotonic", lambda: self._now_s)
+
+    def turn(self) -> bool:
+        """One turn of the loop; False when nothing wakes it."""
+        woken = bool(select.select([self.control], [], [], 0)[0])
+        self.control.serve_one(self._handle)
+        return woken
+
+    def _handle(self, request: dict[str, Any], who: str) -> dict[str, Any]:
+        self.served.append(request["verb"])
+        self._now_s += self._takes_s
+        self.clients += [said(self.control, verb) for verb in self.meanwhile]
+        self.meanwhile = []
+        return {"error": None}
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.control.close()
+
+
+@pytest.fixture
+def busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Busy]:
+    made = Busy(tmp_path, monkeypatch, CLIENT_S + 1)
+    yield made
+    made.close()
+
+
+def test_who_has_spoken_is_heard_however_long_it_took(busy: Busy) -> None:
+    busy.clients.append(said(busy.control, "reload"))
+    busy.meanwhile = ["declared", "close", "status"]
+    turns = 0
+    while busy.turn():
+        turns += 1
+    assert busy.served == ["reload", "declared", "close", "status"]
+    assert turns == 4, "one at a time, and woken for each"
+    assert [client.recv(100) for client in busy.clients] == [b'{"error": null}\n'] * 4
+
+
+def test_what_ends_everything_comes_first(busy: Busy) -> None:
+    busy.clients.append(said(busy.control, "reload"))
+    busy.meanwhile = ["reload", "declared", "disarm"]
+    while busy.turn():
+        pass
+    assert busy.served == ["reload", "disarm", "reload", "declared"]
+
+
+def test_of_too_many_who_have_spoken_none_is_let_go(busy: Busy) -> None:
+    busy.clients = [said(busy.control, "status") for _ in range(40)]
+    for _ in range(40):
+        assert busy.turn()
+    assert not busy.turn()
+    assert [client.recv(100) for client in busy.clients] == [b'{"error": null}\n'] * 40
+
+
+@pytest.mark.parametrize("verb", ["confirm", "declared"])
+def test_what_opens_something_is_not_done_for_who_has_gone(busy: Busy, verb: str) -> None:
+    """They were told that it failed; and who only says no more is still there."""
+    said(busy.control, verb).close()
+    busy.clients.append(said(busy.control, verb))
+    busy.clients[0].shutdown(socket.SHUT_WR)
+    while busy.turn():
+        pass
+    assert busy.served == [verb]
+    assert busy.clients[0].recv(100) == b'{"error": null}\n'
+
+
+def test_what_ends_something_is_done_for_who_has_gone(busy: Busy) -> None:
+    for verb in ("close", "disarm"):
+        said(busy.control, verb).close()
+    while busy.turn():
+        pass
+    assert busy.served == ["disarm", "close"]
+
+
+def test_whether_anybody_listens(tmp_path: Path) -> None:
+    assert not listens(tmp_path)
+    control = ControlSocket(tmp_path)
+    assert listens(tmp_path)
+    control.close()
+    assert not listens(tmp_path)
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / "control.sock"))
+    assert not listens(tmp_path)

@@ -11,7 +11,8 @@ from daemon_worlds import BEFORE, CLOSES, INSIDE, OPENS, WINDOWS, World
 
 from enforcer.desk import Desk
 from enforcer.notary import Notary
-from enforcer.standing import read_orders
+from enforcer.schedule.orders import Orders, closing
+from enforcer.standing import read_orders, write_orders
 
 PROVISIONAL = WINDOWS.replace("  measures:", "  provisional: true\n  measures:")
 
@@ -159,3 +160,24 @@ def test_nonsense_is_refused_and_changes_nothing(office: Office, more: dict[str,
 
 def test_other_verbs_are_not_for_the_desk(office: Office) -> None:
     assert office.desk.serve({"verb": "status"}, "noc") is None
+
+
+def test_what_was_ended_behind_its_back_stays_ended(tmp_path: Path) -> None:
+    """By a command that took the daemon for hung; what the daemon decided itself stands as well."""
+    office = Office(tmp_path, WINDOWS + WINDOWS.replace("id: ddos", "id: other"))
+    world = office.world
+    world.step_at(INSIDE)
+    assert world.armed() == {"ddos", "other"}
+    (other,) = (e for e in world.daemon.on() if e.declared.id == "other")
+    written = Orders().given([closing(other.declared, "noc", INSIDE)])
+    assert office.ask("close", id="ddos")["error"] is None
+    write_orders(office.directory, written)
+    assert [order.window for order in office.desk.heed()] == ["other"]
+    world.step_at(INSIDE)
+    assert world.armed() == set()
+    assert read_orders(office.directory) == world.daemon.orders, "and neither is lost on the disk"
+    assert [o.window for o in read_orders(office.directory).every] == ["ddos", "other"]
+    assert office.desk.heed() == ()
+    (office.directory / "orders.json").write_text("spoilt")
+    assert office.desk.heed() == ()
+    assert world.armed() == set()

@@ -117,6 +117,24 @@ def test_a_decision_is_refused_while_it_cannot_be_put_on_record(room: Room) -> N
     assert room.whats() == ["armed", "late", "confirmed"], "no refused decision is on record"
 
 
+def test_what_is_told_meanwhile_does_not_refuse_a_decision(
+    room: Room, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At an edge: a window ends and another one is armed while the disk is at the first of both."""
+    write = room.recorder._write
+
+    def told_meanwhile(events: list[Event]) -> int:
+        monkeypatch.setattr(room.recorder, "_write", write)
+        room.recorder._queue(room.event("armed"))
+        return write(events)
+
+    room.recorder._queue(room.event("ended"))
+    monkeypatch.setattr(room.recorder, "_write", told_meanwhile)
+    room.recorder.put(room.event("confirmed"))
+    room.recorder.look()
+    assert room.whats() == ["ended", "confirmed", "armed"]
+
+
 def test_a_loop_of_repairs_is_one_record_a_minute_with_their_number(room: Room) -> None:
     for _ in range(600):
         room.recorder.tell_seldom(room.event("repaired", by="nft"), "rules", "nft")

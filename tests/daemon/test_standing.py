@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 from daemon_worlds import INSIDE, World
 
 from enforcer.schedule.orders import Order, Orders
-from enforcer.standing import FILE, read_or_none_new, read_orders, write_orders
+from enforcer.standing import FILE, held, read_or_none_new, read_orders, write_orders
 
 STARTS, ENDS = datetime(2026, 12, 1, 8, tzinfo=UTC), datetime(2026, 12, 1, 20, tzinfo=UTC)
 EVERY = Orders().given(
@@ -95,3 +97,33 @@ def test_with_orders_lost_nothing_new_is_armed_and_what_is_armed_stays() -> None
     world.start(Orders(readable=False))
     world.step_at(INSIDE + timedelta(minutes=4))
     assert world.armed() == {"ddos"}
+
+
+def test_who_decides_without_a_daemon_and_a_daemon_that_begins_wait_for_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Orders] = []
+
+    def begin() -> None:
+        with held(tmp_path):
+            seen.append(read_orders(tmp_path))
+
+    daemon = threading.Thread(target=begin)
+    with held(tmp_path):
+        daemon.start()
+        write_orders(tmp_path, EVERY)
+    daemon.join()
+    assert seen == [EVERY]
+    monkeypatch.setattr("enforcer.standing._LOCK_S", 0.01)
+    with held(tmp_path), held(tmp_path):
+        "one that was stopped in the middle of it keeps nobody from going on"
+    with held(tmp_path / "nothing there"):
+        assert not (tmp_path / "nothing there").exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_root_locks_the_daemons_user_can_lock(tmp_path: Path) -> None:
+    os.chown(tmp_path, 65534, 65534)
+    with held(tmp_path):
+        made = (tmp_path / f"{FILE}.lock").stat()
+    assert (made.st_uid, made.st_gid, made.st_mode & 0o777) == (65534, 65534, 0o640)

@@ -276,6 +276,25 @@ def test_a_daemon_that_does_not_say_leaves_the_old_one(world: World, error: Exce
     assert world.kept == csv(5)
 
 
+@pytest.mark.parametrize("told", [{}, {"ETag": '"1"'}], ids=["same bytes", "not modified"])
+def test_a_daemon_that_has_begun_since_is_asked_once(world: World, told: dict[str, str]) -> None:
+    """It may hold something else: what it kept, where it refuses what is on the disk."""
+    world.serve(csv(5), **told)
+    world.daemon = None
+    assert world.turn().result == "accepted"
+    assert world.turn().result == "unchanged"
+    world.daemon = {"error": "r: it shrinks; ask", "refused": True, "first": "it shrinks; ask"}
+    told_of = world.turn()
+    assert (told_of.result, told_of.problem) == (
+        "refused", "is refused by the daemon: it shrinks; ask",
+    )  # fmt: skip
+    assert world.kept == csv(5), "there is nothing better"
+    world.daemon, before = LOADED, len(world.asked)
+    assert [world.turn().result for _ in range(3)] == ["unchanged"] * 3
+    assert len(world.asked) == before + 1
+    assert world.loaded == csv(5)
+
+
 def test_the_kernels_trouble_is_no_fault_of_the_body(world: World) -> None:
     world.serve(csv(5))
     world.daemon = {"error": "commit: no room", "refused": False}

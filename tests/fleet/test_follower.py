@@ -84,6 +84,41 @@ def test_where_no_daemon_runs_it_is_there_for_one_that_starts(world: World) -> N
     assert world.on_disk == MORE
 
 
+@pytest.mark.parametrize("begun_anew", [False, True])
+def test_a_daemon_that_has_begun_since_is_asked_once(world: World, begun_anew: bool) -> None:
+    """It may hold something else: what it kept, where it refuses what is on the disk."""
+    world.publish(2, MORE)
+    world.daemon = gone(FileNotFoundError())
+    world.follower.turn()
+    world.follower.turn()
+    assert world.asked == 2, "nobody is there: no need to ask at every turn"
+    if begun_anew:
+        world.follower = world.begun()
+    world.daemon = LOADED
+    if begun_anew:
+        world.follower.renew()
+    for _ in range(3):
+        world.follower.turn()
+    assert (world.asked, world.loaded) == (3, MORE)
+    assert (world.report().revision, world.report().healthy) == (2, True)
+
+
+def test_what_a_daemon_that_has_begun_since_refuses_is_reported(world: World) -> None:
+    world.publish(2, MORE)
+    world.daemon = gone(FileNotFoundError())
+    world.follower.turn()
+    world.daemon = {"error": "it shrinks; ask", "refused": True}
+    for _ in range(3):
+        world.follower.turn()
+    assert world.asked == 3, "not at every turn"
+    told = world.report()
+    assert (told.refused, told.problem) == (2, "it shrinks; ask")
+    world.daemon = LOADED
+    world.due()
+    world.follower.turn()
+    assert (world.report().refused, world.report().healthy) == (None, True)
+
+
 class KilledError(BaseException):
     """As kill -9 leaves things: nothing is done after it."""
 

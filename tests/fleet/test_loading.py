@@ -10,13 +10,13 @@ import pytest
 
 from enforcer.control import HungDaemonError, NoDaemonError, TurnedAwayError
 from enforcer.errors import PolicyError, Problem
-from enforcer.fleet.loading import UnansweredError, load
+from enforcer.fleet.loading import Taken, UnansweredError, load
 from enforcer.fleet.store import RefusedError
 
 MAIN = Path("/x/enforcer.yaml")
 
 
-def answered(answer: Mapping[str, Any] | Exception, check_fails: bool = False) -> str | None:
+def answered(answer: Mapping[str, Any] | Exception, check_fails: bool = False) -> Taken:
     def ask(verb: str, **more: Any) -> Mapping[str, Any]:
         assert (verb, more["accept_shrink"]) == ("reload", "0123abcd")
         if isinstance(answer, Exception):
@@ -37,8 +37,9 @@ def none_runs(cause: Exception) -> NoDaemonError:
 
 
 def test_what_is_taken_may_have_another_trouble() -> None:
-    assert answered({"error": None, "refused": False}) is None
-    assert answered({"error": "commit: no room", "refused": False}) == "commit: no room"
+    assert answered({"error": None, "refused": False}) == Taken(None, asked=True)
+    troubled = answered({"error": "commit: no room", "refused": False})
+    assert troubled == Taken("commit: no room", asked=True)
 
 
 def test_what_is_refused_is_refused() -> None:
@@ -48,7 +49,7 @@ def test_what_is_refused_is_refused() -> None:
 
 @pytest.mark.parametrize("cause", [FileNotFoundError(), ConnectionRefusedError()])
 def test_without_a_daemon_the_files_are_looked_at_here(cause: Exception) -> None:
-    assert answered(none_runs(cause)) == "nobody"
+    assert answered(none_runs(cause)) == Taken("nobody", asked=False)
     with pytest.raises(PolicyError):
         answered(none_runs(cause), check_fails=True)
 

@@ -147,6 +147,13 @@ class Gateway:
         ):
             return str(answer.read().decode())
 
+    def connections(self) -> int:
+        """How many have connected to the newest daemon's control socket, and are not gone yet."""
+        # A connection is of the network namespace of whoever connects.
+        places = (str(self.processes[-1].pid), "self")
+        there = "".join(Path(f"/proc/{p}/net/unix").read_text() for p in places)
+        return max(0, there.count(f" {self.socket}\n") - 1)
+
     # --- what the kernel holds -----------------------------------------------------------------
 
     def inside(self, *command: str, check: bool = True) -> str:

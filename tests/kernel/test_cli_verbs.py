@@ -99,6 +99,21 @@ def test_what_is_due_and_not_in_force_is_told_so_by_every_verb(gateway: Gateway)
     assert "window ddos is due, but the kernel does not arm it" in done.stderr
 
 
+def test_what_is_declared_stays_though_the_kernel_refuses_everything(gateway: Gateway) -> None:
+    """Another program has put a table of its own in the place of ours."""
+    gateway.write_windows("")
+    gateway.start()
+    gateway.inside("nft", "delete table inet enforcer; add table inet enforcer")
+    done = gateway.run("declare", "--for", "30m", "--measure", "mark=0x51", "--reason", "r",
+                       "--reference", "t", "--id", "urgent")  # fmt: skip
+    assert done.returncode == 1
+    assert "declared urgent: due, not armed" in done.stdout
+    assert "urgent is declared and stays so, but is not in force: " in done.stderr
+    assert (gateway.folder / "windows.d/urgent.yaml").exists()
+    gateway.inside("nft", "delete", "table", "inet", "enforcer")
+    eventually(lambda: gateway.status()["armed"] == ["urgent"], "it opens as soon as it can")
+
+
 def test_status_with_the_daemon_without_it_and_without_rights(gateway: Gateway) -> None:
     process = gateway.start()
     done = gateway.run("status")

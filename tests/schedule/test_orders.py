@@ -90,3 +90,15 @@ def test_a_closing_names_the_occurrence_and_who() -> None:
 def test_an_order_that_says_too_much_or_too_little_is_none(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"trial|move"):
         Order("w", STARTS, ENDS, **wrong)  # type: ignore[arg-type]
+
+
+def test_what_others_have_closed_counts_unless_somebody_decided_since() -> None:
+    early, late = utc(2026, 12, 1, 9), utc(2026, 12, 1, 10)
+    closed = replace(CLOSED, given_at=early)
+    written = Orders((closed, replace(CONFIRMED, window="x")))
+    assert Orders().ended_in(written) == (closed,), "what opens something is not taken over"
+    assert Orders((CONFIRMED,)).ended_in(written) == (closed,)
+    assert Orders((replace(CONFIRMED, given_at=early),)).ended_in(written) == (closed,)
+    assert Orders((replace(CONFIRMED, given_at=late),)).ended_in(written) == ()
+    assert Orders((CLOSED,)).ended_in(written) == ()
+    assert Orders((closed,)).ended_in(Orders()) == ()
