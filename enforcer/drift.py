@@ -140,6 +140,8 @@ def kinds(
                 found.add("elements" if there_set and _same_shape(there_set, op) else "set")
             case t.DeleteSet(name=name) if not _is_added(name, change):
                 found.add("set")
+            case t.PutElements() | t.TakeElements():
+                found.add("elements")
             case t.Load(target=target) | t.Change(target=target):
                 found.add(_of_load(target, state, suspicion))
             case t.Arm(target=arming) if arming.name in suspicion.sets:

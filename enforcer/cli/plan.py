@@ -164,7 +164,7 @@ def summary(desired: Ruleset, change: Transaction | None, there: int) -> Summary
             touched.add(op.container.name)
         elif isinstance(op, t.SetRules):
             touched.add(op.chain.name)
-        elif isinstance(op, t.Load | t.Change | t.Arm):
+        elif isinstance(op, t.Load | t.Change | t.Arm | t.PutElements | t.TakeElements):
             touched.add(op.target.name)
         elif isinstance(op, t.AddChain):
             touched.add(op.name)

@@ -232,16 +232,32 @@ def _add_set(operation: t.AddSet, now_ns: int) -> list[Message]:
         # Required, but we refer to sets by name: the newest of a name is found first.
         be32(n.Set.ID, 1),
     )
-    entries: list[bytes] = []
-    if isinstance(container, SmallSet):
-        entries = [_entry(key_bytes) for key_bytes in container.elements]
-    elif isinstance(container, ClassMap):
-        code = GOTO if container.verdict == "goto" else JUMP
+    if isinstance(container, SmallSet | ClassMap):
+        return [made, *_put_elements(container)]
+    return [made]
+
+
+def _put_elements(target: SmallSet | ClassMap) -> list[Message]:
+    if isinstance(target, SmallSet):
+        entries = [_entry(key_bytes) for key_bytes in target.elements]
+    else:
+        code = GOTO if target.verdict == "goto" else JUMP
         entries = [
             _entry(struct.pack("=I", class_id), nested(n.Element.DATA, _verdict(code, chain)))
-            for class_id, chain in container.elements
+            for class_id, chain in target.elements
         ]
-    return [made, *_small_elements(n.Msg.NEW_ELEMENT, container.name, entries)]
+    return _small_elements(n.Msg.NEW_ELEMENT, target.name, entries)
+
+
+def _keys(target: SmallSet | ClassMap) -> list[bytes]:
+    if isinstance(target, SmallSet):
+        return list(target.elements)
+    return [struct.pack("=I", class_id) for class_id, _ in target.elements]
+
+
+def _take_elements(target: SmallSet | ClassMap) -> list[Message]:
+    entries = [_entry(key) for key in _keys(target)]
+    return _small_elements(n.Msg.DEL_ELEMENT, target.name, entries)
 
 
 def _entry(key: bytes, *more: bytes) -> bytes:
@@ -293,6 +309,8 @@ _ENCODE: dict[type, Callable[[Any, int], list[Message]]] = {
     ],
     t.AddSet: _add_set,
     t.DeleteSet: lambda op, _: [_named(n.Msg.DEL_SET, n.Set.NAME, op.name)],
+    t.PutElements: lambda op, _: _put_elements(op.target),
+    t.TakeElements: lambda op, _: _take_elements(op.target),
     t.Arm: _arm,
     t.AddCounter: _add_counter,
     t.DeleteCounter: lambda op, _: [

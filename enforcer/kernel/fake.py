@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from enforcer.kernel.fake_table import FakeTable, Situation, refuse
 from enforcer.kernel.remedies import kernel_error, label
+from enforcer.kernel.steps import apart
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.vocabulary import LEDGER_CHAIN, Shaper
 
@@ -130,15 +131,16 @@ class FakeKernel:
             self._shape(shaping, shapers)
         # As in the kernel, an added shaper stays when the batch after it is refused.
         self._shapers = dict(shapers)
-        for operation in transaction.netfilter:
-            try:
-                self._fault(operation)
-                table = self._apply(table, operation, now_ns)
-            except OSError as error:
-                raise kernel_error(label(operation), error.errno or 0) from None
-        if transaction.netfilter:
+        for part in apart(transaction.netfilter) if transaction.netfilter else ():
+            table = copy.deepcopy(table)
+            for operation in part:
+                try:
+                    self._fault(operation)
+                    table = self._apply(table, operation, now_ns)
+                except OSError as error:
+                    raise kernel_error(label(operation), error.errno or 0) from None
             self._table, self._generation = table, self._generation + 1
-            self._made = (self._generation,)
+            self._made = (*self._made, self._generation)
         for removal in (op for op in transaction.shaping if isinstance(op, t.DeleteShaper)):
             self._shape(removal, shapers)
         self._shapers = shapers

@@ -96,12 +96,30 @@ class FakeTable:
         made = operation.container
         refuse(made.name in self.sets, errno.EEXIST)
         new = self.sets[made.name] = FakeSet(KINDS[type(made)], made.size)
-        if isinstance(made, SmallSet):
-            new.elements = dict.fromkeys(made.elements)
-        elif isinstance(made, ClassMap):
-            new.elements = {key: (made.verdict, chain) for key, chain in made.elements}
-            refuse(any(chain not in self.hooks for _, chain in made.elements), errno.ENOENT)
-        refuse(len(new.elements) > new.size, errno.ENFILE)
+        if isinstance(made, SmallSet | ClassMap):
+            self._put(new, made)
+
+    def _put(self, held: FakeSet, target: SmallSet | ClassMap) -> None:
+        if isinstance(target, SmallSet):
+            held.elements.update(dict.fromkeys(target.elements))
+        else:
+            refuse(any(chain not in self.hooks for _, chain in target.elements), errno.ENOENT)
+            for key, chain in target.elements:
+                # As the kernel does: an element that is there leads where it led, or none is added.
+                there = held.elements.setdefault(key, (target.verdict, chain))
+                refuse(there != (target.verdict, chain), errno.EEXIST)
+        refuse(len(held.elements) > held.size, errno.ENFILE)
+
+    def _put_elements(self, operation: t.PutElements, situation: Situation) -> None:
+        self._put(self._find(operation.target.name), operation.target)
+
+    def _take_elements(self, operation: t.TakeElements, situation: Situation) -> None:
+        target = operation.target
+        held = self._find(target.name)
+        for each in target.elements:
+            key = each[0] if isinstance(target, ClassMap) else each
+            refuse(key not in held.elements, errno.ENOENT)
+            del held.elements[key]
 
     def _delete_set(self, operation: t.DeleteSet, situation: Situation) -> None:
         refuse(operation.name not in self.sets, errno.ENOENT)
@@ -197,6 +215,8 @@ _APPLY: dict[type, Callable[[FakeTable, Any, Situation], None]] = {
     t.WakeTable: FakeTable._wake,
     t.AddSet: FakeTable._add_set,
     t.DeleteSet: FakeTable._delete_set,
+    t.PutElements: FakeTable._put_elements,
+    t.TakeElements: FakeTable._take_elements,
     t.Load: FakeTable._load,
     t.Change: FakeTable._change,
     t.Arm: FakeTable._arm,

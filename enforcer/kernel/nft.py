@@ -286,21 +286,20 @@ class NftKernel:
         plan = in_steps(transaction.netfilter)
         generation, done = transaction.generation, 0
         try:
-            for step in plan.steps:
-                # What somebody else committed between two steps is no part of ours, and the look
-                # that comes behind meets it: it must not hold a load of seconds up for ever.
-                generation = self.generation() if done else generation
-                self._send(generation, step, started_ns)
-                done += 1
+            for done, step in enumerate(plan.steps):
+                if 0 < done <= plan.filling:
+                    # What others commit meanwhile holds no load up: the look behind it meets it.
+                    generation = self.generation()
+                generation = self._send(generation, step, started_ns)
         except BaseException:
             # One by one, for somebody else may have taken one of them.
-            for operation in plan.undo if done else ():
+            for operation in plan.undo if 0 < done <= plan.filling else ():
                 with suppress(OSError, KernelError):
                     self._send(self.generation(), Step((operation,), ()), started_ns)
             raise
 
-    def _send(self, generation: int, step: Step, started_ns: int) -> None:
-        """One batch, and what became of it."""
+    def _send(self, generation: int, step: Step, started_ns: int) -> int:
+        """One batch, and what became of it; the generation that it leaves."""
         owners: list[t.Operation] = []
         kinds = {part.nft_kind for _, part in step.bulk}
 
@@ -328,9 +327,10 @@ class NftKernel:
                 raise kernel_error("commit", errno.ENOBUFS)
             if kinds - _MAY_BE_NOTHING:
                 raise kernel_error("commit", errno.EIO)
-        else:
-            # Applied to that very generation or not at all, and answered: it is complete.
-            self._made.append(n.next_generation(generation))
+            return generation
+        # Applied to that very generation or not at all, and answered: it is complete.
+        self._made.append(n.next_generation(generation))
+        return self._made[-1]
 
     def _verify(self, transaction: t.Transaction) -> None:
         """Looks up a few elements of what was loaded: the kernel's answer, not ours. The only error

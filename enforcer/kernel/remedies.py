@@ -54,6 +54,8 @@ def label(operation: t.Operation) -> str:
             return f"{name} {container.name}"
         case t.Load(target=target) | t.Change(target=target) | t.Arm(target=target):
             return f"{name} {target.name}"
+        case t.PutElements(target=some) | t.TakeElements(target=some):
+            return f"{name} {some.name}"
         case t.SetRules(chain=chain):
             return f"{name} {chain.name}"
         case t.AddShaper(shaper=shaper):

@@ -10,8 +10,9 @@ referred to. `inert` transactions (nothing but loads into maps no rule uses) nee
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import replace
+from typing import Any
 
 from enforcer.errors import KernelError
 from enforcer.lookup.delta import delta
@@ -66,10 +67,15 @@ def teardown(state: t.KernelState) -> t.Transaction | None:
     """The Transaction that leaves nothing of ours: `disarm` and `on_stop: release`."""
     operations: list[t.Operation] = []
     if state.exists and state.foreign is None:
-        operations.append(t.DeleteTable())
+        # Nothing acts any more before anything goes that it asks (docs/decisions/0045).
+        hooked = (name for name, chain in state.chains.items() if chain.hook and chain.rules)
+        operations += [*map(t.FlushChain, sorted(hooked)), t.DeleteTable()]
     operations += [t.DeleteShaper(s.device) for s in sorted(state.shapers, key=lambda s: s.device)]
     operations += [t.ClearParking()] * state.parking
     return t.Transaction(state.generation, tuple(operations)) if operations else None
+
+
+_Listed = v.SmallSet | v.ClassMap
 
 
 class _Difference:
@@ -89,6 +95,7 @@ class _Difference:
             c for c in desired.containers if c.name not in state.sets or c.name in self.stale_sets
         ]
         self.stale_chains = {c for c in state.chains if not self._chain_fits(c)}
+        self.elements = [*self._elements()]
         self.changed_chains = [c for c in desired.chains if self._rules_change(c)]
 
     def operations(self) -> list[t.Operation]:
@@ -105,11 +112,10 @@ class _Difference:
         there, wanted = self.state.sets[name], self.containers.get(name)
         if wanted is None or there.kind != _KIND[type(wanted)] or there.size != wanted.size:
             return False
-        if isinstance(wanted, v.SmallSet):
-            return there.elements == frozenset(wanted.elements)
-        if isinstance(wanted, v.ClassMap):
-            return there.elements == frozenset((c, wanted.verdict, n) for c, n in wanted.elements)
-        return True
+        # What leaves does so last.
+        return (
+            not isinstance(wanted, _Listed) or len(_listed(wanted) | there.elements) <= there.size
+        )
 
     def _chain_fits(self, name: str) -> bool:
         wanted = self.desired.chain(name)
@@ -123,6 +129,23 @@ class _Difference:
             return True
         return there.rules != chain.once("lowered", _lowered)
 
+    def _elements(self) -> Iterator[t.TakeElements | t.PutElements]:
+        """What leaves small sets and class maps that stay, and what arrives in them. They are not
+        made anew: packets on their way would find them empty (docs/decisions/0045).
+        """
+        for c in self.desired.containers:
+            if not isinstance(c, _Listed) or c.name not in self.state.sets.keys() - self.stale_sets:
+                continue
+            there, wanted = self.state.sets[c.name].elements, _listed(c)
+            arrive = {_key(e): e for e in wanted - there}
+            leave = {_key(e): e for e in there - wanted}
+            led_elsewhere = leave.keys() & arrive.keys()
+            for keys in (led_elsewhere, leave.keys() - led_elsewhere):
+                if keys:
+                    yield t.TakeElements(_part(c, [leave[key] for key in keys]))
+            if arrive:
+                yield t.PutElements(_part(c, arrive.values()))
+
     # --- out, then in ------------------------------------------------------------------------
 
     def _take_out(self) -> list[t.Operation]:
@@ -132,6 +155,7 @@ class _Difference:
         ops: list[t.Operation] = [
             t.FlushChain(name) for name in sorted(loosened) if self.state.chains[name].rules
         ]
+        ops += [op for op in self.elements if isinstance(op, t.TakeElements)]
         # Class maps first: they hold chains that may go.
         order = sorted(self.stale_sets, key=lambda n: (self.state.sets[n].kind != "classes", n))
         ops += [t.DeleteSet(name) for name in order]
@@ -151,6 +175,7 @@ class _Difference:
             if c.name not in self.state.chains or c.name in self.stale_chains
         ]
         ops += [t.AddSet(c) for c in maps]
+        ops += [op for op in self.elements if isinstance(op, t.PutElements)]
         ops += [t.SetRules(c, flush=False) for c in self.changed_chains if c.rules]
         return ops + self._arms()
 
@@ -212,6 +237,24 @@ class _Difference:
         ]
         ops += [t.DeleteShaper(d) for d in sorted(there.keys() - wanted.keys())]
         return ops + [t.ClearParking()] * self.state.parking
+
+
+def _listed(c: _Listed) -> Set[Any]:
+    """The elements as a read has them."""
+    if isinstance(c, v.SmallSet):
+        return set(c.elements)
+    return {(class_id, c.verdict, chain) for class_id, chain in c.elements}
+
+
+def _key(element: Any) -> bytes | int:
+    key: bytes | int = element if isinstance(element, bytes) else element[0]
+    return key
+
+
+def _part(c: _Listed, elements: Iterable[Any]) -> _Listed:
+    if isinstance(c, v.SmallSet):
+        return replace(c, elements=tuple(sorted(elements)))
+    return replace(c, elements=tuple((e[0], e[-1]) for e in sorted(elements)))
 
 
 _KIND: dict[type, str] = {

@@ -222,6 +222,20 @@ def _add_set(op: t.AddSet) -> str:
     return f"add {first.replace(' ', f' {_NAME} ', 1)} {body} }}{remarks}"
 
 
+def _put_elements(op: t.PutElements) -> str:
+    elements = container(op.target)[-1].partition("= ")[2]
+    return f"add element {_NAME} {op.target.name} {elements}"
+
+
+def _take_elements(op: t.TakeElements) -> str:
+    target = op.target
+    if isinstance(target, v.ClassMap):
+        keys = [class_id(key) for key, _ in target.elements]
+    else:
+        keys = [_key(target.key, packed) for packed in target.elements]
+    return f"delete element {_NAME} {target.name} {{ {', '.join(keys)} }}"
+
+
 def _set_rules(op: t.SetRules) -> str:
     flush = [f"flush chain {_NAME} {op.chain.name}"] if op.flush else []
     added = [f"add rule {_NAME} {op.chain.name} {rule(r)}" for r in op.chain.rules]
@@ -238,6 +252,8 @@ _OPERATION: dict[type, Callable[[Any], str]] = {
     t.WakeTable: lambda op: f"add table {_NAME} # no longer dormant",
     t.AddSet: _add_set,
     t.DeleteSet: lambda op: f"delete set {_NAME} {op.name}",
+    t.PutElements: _put_elements,
+    t.TakeElements: _take_elements,
     t.Load: lambda op: (
         (f"flush map {_NAME} {op.target.name}\n" if op.flush else "")
         + f"add element {_NAME} {op.target.name} # {len(op.target.stage):,} elements"

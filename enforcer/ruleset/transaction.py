@@ -14,9 +14,11 @@ from enforcer.ruleset.vocabulary import (
     ArmingSet,
     Bulk,
     Chain,
+    ClassMap,
     Container,
     Hook,
     Shaper,
+    SmallSet,
 )
 
 # --- what is there ------------------------------------------------------------------------------
@@ -105,6 +107,20 @@ class AddSet:
 @dataclass(frozen=True, slots=True)
 class DeleteSet:
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class PutElements:
+    """Adds the target's elements to the set or map of its name, which has others already."""
+
+    target: SmallSet | ClassMap
+
+
+@dataclass(frozen=True, slots=True)
+class TakeElements:
+    """Takes the target's elements out of the set or map of its name, whatever they lead to."""
+
+    target: SmallSet | ClassMap
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +222,8 @@ Operation = (
     | WakeTable
     | AddSet
     | DeleteSet
+    | PutElements
+    | TakeElements
     | Load
     | Change
     | Arm
@@ -248,7 +266,8 @@ class Kernel(Protocol):
     """The kernel, real or fake. One contract suite runs against both.
 
     All raise `KernelError` with the errno; after an error nothing of the transaction is in force,
-    apart from an `AddShaper` (idle without rules) that the next diff takes away. `ports`: the
+    apart from an `AddShaper` (idle without rules) that the next diff takes away, and unless only
+    that was refused to go which nothing asks any more: it goes last. `ports`: the
     netlink ports by which it changes links and qdiscs; events name their maker so.
     """
 

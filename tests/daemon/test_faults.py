@@ -15,6 +15,7 @@ from daemon_worlds import AFTER, BEFORE, INSIDE, World
 
 from enforcer.ruleset import transaction as t
 from tests.kernel import faulty_socket
+from tests.kernel.in_turn import in_turn
 
 # As told by the kernel room: there a reply that is cut short has become an errno.
 FAULTS = {**faulty_socket.FAULTS, "truncated": errno.EBADMSG}
@@ -65,8 +66,7 @@ def clean(scene: str) -> tuple[World, list[t.KernelState], int]:
     commit = world.kernel.commit
 
     def noted(transaction: t.Transaction, now_ns: int) -> None:
-        commit(transaction, now_ns)
-        whole.append(plain(world.kernel.read()))
+        whole.extend(map(plain, in_turn(world.kernel, commit, transaction, now_ns)))
 
     world.kernel.commit = noted  # type: ignore[method-assign]
     world.step_at(at)

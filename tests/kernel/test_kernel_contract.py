@@ -307,13 +307,15 @@ BAD = {
         errno.ENODEV,
         (t.AddChain("guard.nope0", v.Hook("ingress", 0, "nope0")),),
     ),
-    "a chain in use": (errno.EBUSY, (t.DeleteChain("act"),)),
-    "a set in use": (errno.EBUSY, (t.DeleteSet(e.PORTS.name),)),
-    "a counter in use": (errno.EBUSY, (t.DeleteCounter(e.COUNTER),)),
-    "a chain that is not there": (errno.ENOENT, (t.DeleteChain("nope"),)),
     "flushing a chain that is not there": (errno.ENOENT, (t.FlushChain("nope"),)),
-    "a set that is not there": (errno.ENOENT, (t.DeleteSet("nope"),)),
-    "a counter that is not there": (errno.ENOENT, (t.DeleteCounter("nope"),)),
+    "elements for a set that is not there": (
+        errno.ENOENT,
+        (t.PutElements(replace(e.PORTS, name="nope")),),
+    ),
+    "another chain for a class that is there": (
+        errno.EEXIST,
+        (t.PutElements(replace(e.CLASSES, verdict="jump")),),
+    ),
     "loading a map that is not there": (
         errno.ENOENT,
         (t.Load(v.RegisteredMap(e.many4(1_000))),),
@@ -367,6 +369,60 @@ def test_what_is_refused_leaves_everything_as_it_was(world: World, fault: str) -
     commit(world, *e.every_word(world.now_ns()))
     # What stands before the fault is undone with it.
     assert refused(world, t.AddCounter("first"), *operations, t.AddCounter("last")) == number
+
+
+GOES = {
+    "a chain in use": (errno.EBUSY, t.DeleteChain("act")),
+    "a set in use": (errno.EBUSY, t.DeleteSet(e.PORTS.name)),
+    "a counter in use": (errno.EBUSY, t.DeleteCounter(e.COUNTER)),
+    "a chain that is not there": (errno.ENOENT, t.DeleteChain("nope")),
+    "a set that is not there": (errno.ENOENT, t.DeleteSet("nope")),
+    "a counter that is not there": (errno.ENOENT, t.DeleteCounter("nope")),
+    "an element that is not there": (
+        errno.ENOENT,
+        t.TakeElements(replace(e.LIFELINES4, elements=(bytes([192, 0, 2, 1]),))),
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", GOES)
+def test_what_goes_does_so_last_and_all_of_it_or_nothing(world: World, fault: str) -> None:
+    """What acts is in force by then, and stays."""
+    number, operation = GOES[fault]
+    commit(world, *e.every_word(world.now_ns()), t.AddCounter("old"))
+    goes = t.DeleteCounter("old"), operation
+    before = world.kernel.read()
+    tx = t.Transaction(before.generation, (*goes, t.AddCounter("new")))
+    with pytest.raises(KernelError) as caught:
+        world.kernel.commit(tx, world.now_ns())
+    assert caught.value.errno == number
+    after = world.kernel.read()
+    assert after.counters == before.counters | {"new"}
+    assert (after.sets.keys(), after.chains) == (before.sets.keys(), before.chains)
+    assert after.sets[e.LIFELINES4.name] == before.sets[e.LIFELINES4.name]
+    assert world.kernel.made() == (after.generation,)
+
+
+def test_elements_of_sets_and_class_maps_come_and_go(world: World) -> None:
+    state = commit(world, *e.every_word(world.now_ns()))
+    lifelines, classes = e.LIFELINES4, e.CLASSES
+    (class_id, chain), *others = classes.elements
+    new = t.AddChain("other", None)
+    one, another = replace(classes, elements=((class_id, chain),)), ((class_id, "other"),)
+    more = replace(lifelines, elements=(bytes([192, 0, 2, 7]),))
+    after = commit(
+        world,
+        new,
+        t.TakeElements(one),
+        t.PutElements(replace(classes, elements=another)),
+        t.TakeElements(replace(lifelines, elements=lifelines.elements[:1])),
+        t.PutElements(more),
+    )
+    led = {(c, classes.verdict, target) for c, target in (*another, *others)}
+    assert after.sets[classes.name].elements == led
+    held = {*lifelines.elements[1:], *more.elements}
+    assert after.sets[lifelines.name].elements == held
+    assert after.sets[classes.name].size == state.sets[classes.name].size
 
 
 def test_more_elements_than_the_declared_size_are_refused(world: World) -> None:

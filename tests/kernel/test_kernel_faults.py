@@ -76,7 +76,7 @@ def test_a_refusal_is_noticed_though_its_answer_is_lost(real_world: RealWorld) -
     deafen(real_world.kernel)
     with pytest.raises(KernelError):
         real_world.kernel.commit(
-            t.Transaction(real_world.kernel.generation(), (*_MANY, t.DeleteChain("nope"))),
+            t.Transaction(real_world.kernel.generation(), (*_MANY, t.FlushChain("nope"))),
             real_world.now_ns(),
         )
     fresh = NftKernel(real_world.namespace)

@@ -23,6 +23,7 @@ from enforcer.observe.totals import Totals
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.diff import teardown
 from tests.kernel.faulty_socket import FAULTS, TRUNCATED, FaultySocket, Plan, make_faulty
+from tests.kernel.in_turn import in_turn
 
 pytestmark = pytest.mark.kernel
 
@@ -49,9 +50,11 @@ class Recorded:
         self.counters, self.elements, self.close = kernel.counters, kernel.elements, kernel.close
 
     def commit(self, transaction: t.Transaction, now_ns: int) -> None:
-        self._kernel.commit(transaction, now_ns)
-        if self.seen is not None:
-            self.seen.append(plain(self._kernel.read()))
+        kernel = self._kernel
+        if self.seen is None:
+            kernel.commit(transaction, now_ns)
+        else:
+            self.seen += map(plain, in_turn(kernel, kernel.commit, transaction, now_ns))
 
 
 def plain(state: t.KernelState) -> t.KernelState:

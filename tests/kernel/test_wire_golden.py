@@ -45,6 +45,10 @@ OPERATIONS: tuple[t.Operation, ...] = (
         )
     ),
     t.DeleteSet("armed.ddos"),
+    t.PutElements(e.LIFELINES4),
+    t.PutElements(e.CLASSES),
+    t.TakeElements(e.LIFELINES4),
+    t.TakeElements(e.SERVICES),
     t.Arm(ARMING),
     t.Arm(ARMING, frozenset({4})),
     t.AddCounter(e.COUNTER),
