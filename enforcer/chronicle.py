@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -46,6 +47,8 @@ class Chronicle:
         self._history = History()
         self._shares = Attribution()
         self._seen = Seen()
+        # Windows that the kernel may arm although they are on no longer.
+        self._lingering: set[str] = set()
 
     @property
     def open(self) -> Mapping[str, Opening]:
@@ -78,17 +81,23 @@ class Chronicle:
         with suppress(KernelError):
             self._shares.begin(self._totals(), seen)
         for opening in list(self.open.values()):
-            if opening.window not in held:
-                self._end(opening, now, self._ended_unseen(opening, lease_s), seen=False)
+            if opening.window in held:
+                self._lingering.add(opening.window)
+            else:
+                self._end(opening, now, self._ended_unseen(opening, lease_s, now), seen=False)
 
-    def _ended_unseen(self, opening: Opening, lease_s: int) -> tuple[str, datetime]:
+    def _ended_unseen(self, opening: Opening, lease_s: int, now: datetime) -> tuple[str, datetime]:
         """Why and when, at the latest, a window ended that the kernel no longer arms."""
         latest = opening.ends_at
         if opening.facts.get("lease") != "until-end" and self._seen.at is not None:
             # The lease was renewed after that once more, at the latest just before the next look.
             latest = self._seen.at + LOOK_EVERY + timedelta(seconds=lease_s)
-        if opening.closing is not None and opening.closing.at < min(opening.ends_at, latest):
-            return opening.closing.what, opening.closing.at
+        closing = opening.closing
+        if closing is not None and closing.at < min(opening.ends_at, latest):
+            # `disarm` takes it out of the kernel; of what was closed without a daemon, the kernel
+            # goes on until its end or lease.
+            at = min(opening.ends_at, latest, now) if closing.what == "closed" else closing.at
+            return closing.what, at
         return ("lease", latest) if latest < opening.ends_at else ("end", opening.ends_at)
 
     # --- after a step --------------------------------------------------------------------------
@@ -130,7 +139,10 @@ class Chronicle:
                 continue
             if certain or opening.ends_at <= now:
                 why = "lease" if opening.window in waiting else otherwise
+                opening = self._let_go(opening, now)
                 self._end(opening, now, _why(opening, now, why))
+            else:
+                self._lingering.add(opening.window)
         for activation in current.values():
             if activation.id not in self.open:
                 self._tell_open("armed", activation, now, max(activation.starts_at, now))
@@ -139,6 +151,14 @@ class Chronicle:
         ):
             self._look(now)
         self.recorder.look()
+
+    def _let_go(self, opening: Opening, now: datetime) -> Opening:
+        """What was closed and stayed armed has ended with the step that took it out."""
+        stayed, closing = opening.window in self._lingering, opening.closing
+        self._lingering.discard(opening.window)
+        if not stayed or closing is None or closing.at > now:
+            return opening
+        return replace(opening, closing=replace(closing, at=now))
 
     def note(self, event: Event) -> None:
         """Takes in what is on record: it may be the reason of an end that follows."""

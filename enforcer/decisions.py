@@ -33,12 +33,22 @@ from enforcer.standing import write_orders
 # A moon is seen a day earlier or later; more than a month is another occurrence.
 LONGEST_SHIFT = timedelta(days=30)
 LONGEST_TRIAL = timedelta(hours=24)
+# By whom a trial is closed that nobody confirmed; people are named with their uid.
+NOBODY = "enforcer"
 # Further ahead nobody closes or confirms without naming a day.
 _LOOKED_AT = 1000
 
 
 class RefusedError(Exception):
     """The decision cannot be taken: `fact; remedy`."""
+
+
+class ClosedError(RefusedError):
+    """What is asked for is closed: `entry`."""
+
+    def __init__(self, text: str, entry: Entry) -> None:
+        super().__init__(text)
+        self.entry = entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +85,11 @@ def confirm(
         raise RefusedError(
             f"a shift of {shift} is over 30 days; confirm another occurrence with --at"
         )
+    found = _pick(window, orders, now, at, missed=at is not None)
     if not window.provisional:
         raise RefusedError(
             f"{shown(window_id)} is not provisional and opens by itself; see `windows`"
         )
-    found = _pick(window, orders, now, at, missed=at is not None)
     order = found.order
     moves = shift if shift is not None else (order.shift if order else timedelta())
     declared = found.declared
@@ -112,9 +122,15 @@ def close(
     by: str,
     at: datetime | None = None,
 ) -> Decision:
-    """Ends the occurrence that is on, or cancels the one of `at`, or the next."""
+    """Ends the occurrence that is on, or cancels the one of `at`, or the next. What is closed
+    already is left as it is, without an event.
+    """
     window = _window(policy, window_id)
-    return _closed(orders, now, [_pick(window, orders, now, at)], by, "closed")
+    try:
+        found = _pick(window, orders, now, at)
+    except ClosedError as closed:
+        return Decision(orders, (), closed.entry, opens=False)
+    return _closed(orders, now, [found], by, "closed")
 
 
 def close_all(orders: Orders, now: datetime, on: Iterable[Entry], by: str) -> Decision:
@@ -133,10 +149,10 @@ def lapse(policy: Policy, orders: Orders, now: datetime) -> Decision | None:
     late = orders.lapsed(now)
     if not late:
         return None
-    shut = [Order(o.window, o.starts_at, o.ends_at, "closed", "enforcer", now) for o in late]
+    shut = [Order(o.window, o.starts_at, o.ends_at, "closed", NOBODY, o.until) for o in late]
     windows = ((o, policy.window(o.window)) for o in late)
     events = tuple(
-        Event(now, "lapsed", "enforcer", o.window, w.reference if w else "", {"asked_by": o.by})
+        Event(now, "lapsed", NOBODY, o.window, w.reference if w else "", {"asked_by": o.by})
         for o, w in windows
     )
     return Decision(orders.kept(now).given(shut), events, None, opens=False)
@@ -296,11 +312,20 @@ def _pick(
             return e
         if at is not None:
             break
-    if any(e.state(now) == "closed" for e in looked_at):
-        raise RefusedError(
-            f"{shown(window.id)} was closed early and stays so; declare a new window"
-        )
+    shut = next((e for e in looked_at if e.state(now) == "closed"), None)
+    if shut is not None:
+        raise ClosedError(f"{shown(window.id)} {_how_closed(shut)}; declare a new window", shut)
     raise RefusedError(f"{shown(window.id)} has no occurrence ahead; `enforcer windows` lists them")
+
+
+def _how_closed(e: Entry) -> str:
+    """A trial that is over stands as such, or as the closing that the daemon made of it."""
+    order = e.order
+    if order is not None and (order.until is not None or order.by == NOBODY):
+        at = order.until or order.given_at
+        when = f" at {at:%Y-%m-%dT%H:%M:%SZ}" if at else ""
+        return f"lapsed{when}: nobody confirmed it in time"
+    return "was closed early and stays so"
 
 
 def _ends_at(e: Entry) -> datetime:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from enforcer.cli.waiting import Waiting
@@ -54,3 +55,12 @@ def armed_of(on: Collection[str]) -> tuple[Collection[str] | None, str]:
     if not held.ours:
         return None, "no daemon answers, and the kernel holds nothing of enforcer"
     return set(held.armed), ""
+
+
+def armed_still(closed: Collection[str]) -> Mapping[str, timedelta]:
+    """Which windows that were closed without a daemon the kernel arms all the same, and for how
+    much longer. None of them while a daemon answers.
+    """
+    if not closed or daemon_due() is not None:
+        return {}
+    return {window: left for window, left in held_now().armed.items() if window in closed}

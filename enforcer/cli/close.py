@@ -36,4 +36,6 @@ def run(args: argparse.Namespace) -> int:
     except UnreachableError as error:
         print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
         return EXIT_FAILED
-    return show(args, answer, "closed")
+    # An answer with an occurrence names the windows that were ended by it.
+    already = answer.get("occurrence") and not answer.get("windows")
+    return show(args, answer, "already closed" if already else "closed")

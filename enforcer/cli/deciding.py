@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, print_json
+from enforcer.cli.terminal import Painter, print_json, utc_short
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
 if TYPE_CHECKING:
     from enforcer.decisions import Decision
+    from enforcer.held import Held
     from enforcer.policy.model import Policy
     from enforcer.schedule.orders import Orders
 
@@ -89,10 +90,33 @@ def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
         warning = keep(state_dir(), before, stamped(decision, policy, registries))
     except RefusedError as refused:
         return {"error": str(refused), "daemon": False}
-    entry = decision.entry
-    view = window_views([Occurrence.of(entry, now, held_now().armed)])[0] if entry else None
+    entry, kernel = decision.entry, held_now()
+    view = window_views([Occurrence.of(entry, now, kernel.armed)])[0] if entry else None
     warning = f"{warning}; {NO_DAEMON}" if warning else NO_DAEMON
-    return {"error": None, "warning": warning, "occurrence": view, "daemon": False}
+    answer: Answer = {"error": None, "warning": warning, "occurrence": view, "daemon": False}
+    answer["windows"] = sorted({event.window for event in decision.events if event.window})
+    return answer if decision.opens else {**answer, **_still_armed(policy, decision, now, kernel)}
+
+
+def _still_armed(policy: Policy, decision: Decision, now: datetime, kernel: Held) -> Answer:
+    """What a closing without a daemon must own up to: the kernel goes on by itself."""
+    from enforcer.schedule.agenda import on_at
+
+    if (entry := decision.entry) is None:
+        return {}
+    window = entry.activation.id
+    if kernel.state is None:
+        return {"warning": f"{NO_DAEMON}; whether the kernel arms it is not known: {kernel.reason}"}
+    # Another occurrence of it that is on is armed by right.
+    if window not in kernel.armed or any(
+        e.activation.id == window for e in on_at(policy, decision.orders, now)
+    ):
+        return {}
+    until = utc_short(now + kernel.armed[window])
+    return {
+        "error": f"{window} is closed and stays so, but the kernel still arms it, until {until} at "
+        "the latest; to end it now: enforcer disarm"
+    }
 
 
 def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes]) -> Decision:

@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ def _days(text: str) -> int:
 if TYPE_CHECKING:
     from enforcer.observe.snapshot import Occurrence
     from enforcer.policy.model import Activation
+    from enforcer.schedule.agenda import Entry
 
 FORMATS = ("text", "json", "ics")
 
@@ -52,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.arming import armed_of
+    from enforcer.cli.arming import armed_of, armed_still
     from enforcer.cli.places import orders
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
@@ -73,7 +75,11 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     on = [e.activation.id for e in every if e.state(now) == "armed"]
     armed, why = armed_of(on)
-    found = [Occurrence.of(e, now, armed) for e in every]
+    still = armed_still({e.activation.id for e in every if _shut(e, now)} - set(on))
+    found = [
+        replace(o, state="armed") if _shut(e, now) and o.activation.id in still else o
+        for e, o in ((e, Occurrence.of(e, now, armed)) for e in every)
+    ]
     if args.format == "json":
         print_json(window_views(found))
     elif args.format == "ics":
@@ -85,7 +91,21 @@ def run(args: argparse.Namespace) -> int:
     if armed is None and args.format != "ics":
         sys.stdout.flush()
         print(f"{', '.join(on)}: armed by the schedule alone: {why}", file=sys.stderr)
+    for window, left in still.items():
+        sys.stdout.flush()
+        until = utc_short(now + left)
+        print(
+            f"{window}: closed, but the kernel still arms it, until {until} at the latest; to end "
+            "it now: enforcer disarm",
+            file=sys.stderr,
+        )
     return 0
+
+
+def _shut(entry: Entry, now: datetime) -> bool:
+    """Whether it was closed while it would be on."""
+    shut = entry.state(now) == "closed"
+    return shut and entry.activation.starts_at <= now < entry.activation.ends_at
 
 
 def _print_text(

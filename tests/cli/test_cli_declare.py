@@ -439,6 +439,42 @@ def test_without_a_daemon_the_kernel_is_asked_what_is_in_force(
     assert enforcer("windows")[2] == f"{alone} holds nothing of enforcer\n"
 
 
+def test_what_is_closed_without_a_daemon_and_armed_in_the_kernel_is_no_success(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ddos", "other"):
+        assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", name)[0] == 0
+    running.stop()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+    for done in ("closed", "already closed"):
+        code, out, err = enforcer("close", "ddos")
+        assert code == 1
+        assert f"{done} ddos: closed" in out
+        assert "enforcer: ddos is closed and stays so, but the kernel still arms it, until" in err
+        assert "; to end it now: enforcer disarm" in err
+    assert running.armed() == {"ddos", "other"}
+    states = {w["id"]: w["state"] for w in enforcer.json("windows")}
+    assert states == {"ddos": "armed", "other": "armed"}
+    assert "ddos: closed, but the kernel still arms it, until" in enforcer("windows")[2]
+    assert [e["what"] for e in enforcer.record()].count("closed") == 1
+    assert enforcer("disarm")[0] == 0
+    assert {w["state"] for w in enforcer.json("windows")} == {"closed"}
+    assert enforcer("close", "ddos")[::2] == (0, "no daemon runs; it acts by this when it does\n")
+
+
+def test_what_is_closed_already_is_said_to_be(enforcer: Place, running: Running) -> None:
+    assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")[0] == 0
+    assert enforcer("close", "ddos")[1].startswith("closed ddos: closed, ")
+    code, out, err = enforcer("close", "ddos")
+    assert (code, err) == (0, "")
+    assert out.startswith("already closed ddos: closed, ")
+    running.stop()
+    code, out, _ = enforcer("close", "ddos")
+    assert code == 0
+    assert out.startswith("already closed ddos: closed, ")
+    assert [e["what"] for e in enforcer.record()] == ["declared", "closed"]
+
+
 def test_no_key_completes_what_is_closed_already(enforcer: Place, running: Running) -> None:
     for name in ("ddos", "other"):
         assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", name)[0] == 0

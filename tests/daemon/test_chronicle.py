@@ -19,7 +19,7 @@ from enforcer.notary import Clerk
 from enforcer.observe.audit_files import FILE, records
 from enforcer.observe.audit_verify import verify_directory
 from enforcer.recorder import Recorder
-from enforcer.ruleset.transaction import Arm
+from enforcer.ruleset.transaction import Arm, DeleteChain
 from enforcer.seen import FILE as SEEN
 from enforcer.standing import read_orders
 
@@ -345,22 +345,71 @@ def test_totals_that_nobody_knows_are_none_and_not_zero(office: Office) -> None:
     assert (office.ended()["totals"], office.ended()["totals_at"]) == (None, None)
 
 
-def test_a_close_without_a_daemon_is_the_reason_that_the_next_one_tells(office: Office) -> None:
+def test_a_disarm_without_a_daemon_is_the_reason_that_the_next_one_tells(office: Office) -> None:
     from enforcer import decisions
 
     office.at(OPENS)
     now = OPENS + 3 * MINUTE
-    closing = decisions.close(office.daemon.config.policy, office.daemon.orders, now, "ddos", "noc")
+    closing = decisions.close_all(office.daemon.orders, now, office.daemon.on(), "noc")
     assert decisions.keep(office.directory, office.daemon.orders, closing) is None
     office.kernel.commit(_teardown(office), office.clock.now_ns())
     office.crash(OPENS + 9 * MINUTE)
     office.at(office.clock.at)
     ended = office.ended()
     assert (ended["why"], ended["ended_by"], ended["ended_at"]) == (
-        "closed",
+        "disarmed",
         "noc",
         "2026-12-01T08:03:00Z",
     )
+
+
+UNTIL_END = WINDOWS.replace("  measures:", "  lease: until-end\n  measures:")
+
+
+@pytest.mark.parametrize(
+    ("windows", "after", "ended_at", "seen"),
+    [
+        pytest.param(WINDOWS, 3 * MINUTE + MINUTE / 4, "08:03:15Z", True, id="soon"),
+        pytest.param(WINDOWS, 6 * MINUTE, "08:06:00Z", True, id="armed still"),
+        pytest.param(WINDOWS, 90 * MINUTE, "08:11:00Z", False, id="by its lease"),
+        pytest.param(UNTIL_END, 90 * MINUTE, "09:30:00Z", True, id="until its end"),
+        pytest.param(UNTIL_END, 900 * MINUTE, "20:00:00Z", False, id="by its end"),
+    ],
+)
+def test_what_was_closed_without_a_daemon_ended_when_the_kernel_let_go_of_it(
+    tmp_path: Path, windows: str, after: timedelta, ended_at: str, *, seen: bool
+) -> None:
+    from enforcer import decisions
+
+    office = Office(tmp_path, windows)
+    office.at(OPENS)
+    now = OPENS + 3 * MINUTE
+    closing = decisions.close(office.daemon.config.policy, office.daemon.orders, now, "ddos", "noc")
+    assert decisions.keep(office.directory, office.daemon.orders, closing) is None
+    office.crash(OPENS + after)
+    office.at(office.clock.at)
+    assert office.armed() == set()
+    ended = office.ended()
+    assert (ended["why"], ended["ended_by"], ended["ended_at"], ended["seen"]) == (
+        "closed",
+        "noc",
+        f"2026-12-01T{ended_at}",
+        seen,
+    )
+    (guard,) = office.chronicle.past(office.clock.at)
+    assert f"{guard.ends_at:%H:%M:%SZ}" == ended_at, "the ceilings count all of it"
+
+
+def test_a_close_that_the_kernel_does_not_take_yet_is_an_end_once_it_does(office: Office) -> None:
+    office.at(OPENS)
+    office.clock.at = INSIDE
+    office.desk.serve({"verb": "close", "id": "ddos"}, "noc (uid 7, pid 8)")
+    office.kernel.fail_next(DeleteChain, errno.EPERM)
+    office.at(INSIDE)
+    assert office.outcome.result == "failed"
+    office.at(INSIDE + 2 * MINUTE)
+    assert office.whats() == ["armed", "closed", "ended"]
+    assert (office.ended()["why"], office.ended()["ended_at"]) == ("closed", "2026-12-01T09:02:00Z")
 
 
 def _teardown(office: Office) -> Any:

@@ -231,10 +231,31 @@ def test_a_trial_that_is_confirmed_goes_on_to_its_end() -> None:
     assert on_at(MOON, confirmed, CLOSES - HOUR)[0].activation.ends_at == CLOSES
 
 
-def test_a_trial_that_is_over_is_not_confirmed() -> None:
+def test_a_trial_that_is_over_is_not_confirmed_and_was_closed_by_nobody() -> None:
     trial = decisions.declare(MOON, NONE, INSIDE, "moon", "noc", HOUR).orders
-    with pytest.raises(RefusedError, match="was closed early and stays so"):
-        decisions.confirm(MOON, trial, INSIDE + HOUR, "moon", "noc")
+    late = decisions.lapse(MOON, trial, INSIDE + 2 * HOUR)
+    assert late is not None
+    said = "lapsed at 2026-12-01T10:00:00Z: nobody confirmed it in time; declare a new window"
+    for orders in (trial, late.orders):
+        with pytest.raises(RefusedError, match=said):
+            decisions.confirm(MOON, orders, INSIDE + 2 * HOUR, "moon", "noc")
+
+
+def test_what_is_closed_already_is_closed_again_without_a_word_on_the_record() -> None:
+    for policy, window_id in ((PLAIN, "ddos"), (MOON, "moon")):
+        once = decisions.close(policy, NONE, INSIDE, window_id, "noc")
+        again = decisions.close(policy, once.orders, INSIDE + HOUR, window_id, "noc")
+        assert (again.orders, again.events) == (once.orders, ())
+        assert again.entry is not None
+        assert again.entry.state(INSIDE) == "closed"
+    with pytest.raises(RefusedError, match="has no occurrence ahead"):
+        decisions.close(PLAIN, once.orders, CLOSES, "ddos", "noc")
+
+
+def test_an_ordinary_window_that_was_closed_does_not_open_by_itself() -> None:
+    closed = decisions.close(PLAIN, NONE, INSIDE, "ddos", "noc").orders
+    with pytest.raises(RefusedError, match="was closed early and stays so; declare a new window"):
+        decisions.confirm(PLAIN, closed, INSIDE, "ddos", "noc")
 
 
 def test_a_trial_counts_in_the_ceilings_as_if_it_were_confirmed() -> None:

@@ -109,7 +109,7 @@ def test_a_trial_that_lapsed_is_closed_noted_and_stays_so(office: Office) -> Non
     assert [o.state for o in world.daemon.snapshot().coming] == ["closed"]
     assert [o.word for o in read_orders(office.directory).every] == ["closed"]
     assert '"what":"lapsed"' in (office.directory / "audit.jsonl").read_text()
-    assert "stays so" in office.ask("confirm", id="ddos")["error"]
+    assert "lapsed at 2026-12-01T09:01:00Z: nobody" in office.ask("confirm", id="ddos")["error"]
 
 
 def test_a_trial_confirmed_in_time_is_armed_to_its_end(office: Office) -> None:
