@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from itertools import islice
 
+from enforcer.absent import missing_devices, unguarded
 from enforcer.clock import Clock
 from enforcer.days import DAY_LEAD, Days
 from enforcer.drift import KINDS, Settled, Suspicion
@@ -359,7 +360,6 @@ class Daemon:
         last = self._last
         assert last is not None, "a step was made"
         devices = last.state.devices if last.state else frozenset()
-        needed = [*policy.gateway.uplinks, *(link.device for link in policy.links)]
         nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
@@ -381,8 +381,9 @@ class Daemon:
             or self.standing_down
             or (None if self.orders.readable else ORDERS_LOST)
             or self._days.problem
-            or not_reserved(policy, last),
-            missing_devices=tuple(d for d in dict.fromkeys(needed) if d not in devices),
+            or not_reserved(policy, last)
+            or (unguarded(policy, devices, last.armed) if last.state else None),
+            missing_devices=missing_devices(policy, devices),
             drift_kinds=tuple(self._drift_kinds.items()),
             contested=self.standing_down is not None,
             registry=self._config.registry,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
+from enforcer.absent import unguarded
 from enforcer.errors import KernelError
 from enforcer.held import EndHeld, Held, armed_differences, end_held, read_held
 from enforcer.kernel import nft
@@ -75,6 +76,8 @@ def _explained(
     differences = armed_differences(held, [a.id for a in on])
     rows = _covering(registry, source, at.date())
     to_rows = _covering(registry, to, at.date()) if to else []
+    # A state that cannot be read tells of no device.
+    note = held.state and unguarded(policy, held.state.devices, [a.id for a in windows])
     flow = Flow(
         (source.family, source.network),
         (to.family, to.network) if to else None,
@@ -92,6 +95,7 @@ def _explained(
         "due": [a.id for a in on if a.id in due] if at == now else [],
         "verdict": found.name,
         "steps": list(found.steps),
+        "notes": [note] if note else [],
         **kernel_view(kernel, held, declared.tables, source, to, differences),
     }
     return Explained(answer, windows, at)

@@ -42,6 +42,7 @@ from enforcer.observe.watching import watch_view
 from enforcer.policy.shrinking import ShrinkError, changes
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
+from enforcer.reloading import Reloaded, warning_of
 from enforcer.retry import Retry
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.sampler import Sampler
@@ -66,16 +67,6 @@ class Places:
 
     config: Path
     state_dir: Path
-
-
-@dataclass(frozen=True, slots=True)
-class Reloaded:
-    """`refusal`: by what the files hold; then, or when the kernel failed, `error` says it, with no
-    word of a registry's row.
-    """
-
-    refusal: PolicyError | None
-    error: str | None
 
 
 class Service:
@@ -271,6 +262,7 @@ class Service:
         but: object = None,
     ) -> Reloaded:
         notify("RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        before = self._snapshot.armed if self._snapshot else ()
         with self._loading, patience():
             error = load(accepts)
             if error is not None:
@@ -286,9 +278,8 @@ class Service:
             windows = len(self._daemon.config.policy.windows)
             log.info("reloaded", cause=cause, windows=windows, by=who)
         self._tell_status("READY=1")
-        if error is not None:
-            return Reloaded(error, error.for_all)
-        return Reloaded(None, str(outcome.error) if outcome.error else None)
+        assert self._snapshot is not None, "a step looks"
+        return Reloaded.of(error, outcome, before, self._snapshot)
 
     def _tell_status(self, *more: str) -> None:
         """The line of `systemctl status`, when it changes or there is `more` to tell."""
@@ -327,7 +318,10 @@ class Service:
         outcome = self.step(verb)
         assert self._snapshot is not None, "a step looks"
         answer = stepped(answer, outcome, self._snapshot)
-        return {**answer, "warning": self._desk.warning()}
+        warnings = [self._desk.warning()]
+        if verb in ("declared", "confirm"):
+            warnings.append(warning_of(outcome, self._snapshot))
+        return {**answer, "warning": "\n".join(filter(None, warnings)) or None}
 
     def _status(self) -> Answer:
         samples = self._sampler.counts()
@@ -339,11 +333,7 @@ class Service:
         return watch_view(self._status(), totals, rows, at=at, monotonic_s=monotonic_s)
 
     def _reload_asked(self, request: dict[str, Any], who: str) -> Answer:
-        """`refused`: by what the files hold, told shortly as `first`, wholly as `details` (a
-        person's, and no log's) and, where they lack too many registrations, with the token that
-        accepts it; else an error is the kernel's. With the path of the configuration as `registry`
-        only the registry files are read.
-        """
+        """With the path of the configuration as `registry` only the registry files are read."""
         token, config = request.get("accept_shrink"), request.get("registry")
         accepts = None
         if config is not None and config != str(self._places.config):
@@ -354,14 +344,9 @@ class Service:
         log.info("reload_asked", by=who, accept_shrink=token or "none")
         load = self._reload if config is None else self._reload_registry
         done = load(who, "reload" if config is None else "feed", accepts)
-        error, refusal, before = done.error, done.refusal, ""
-        if accepts and isinstance(refusal, ShrinkError):
-            before = f"the files hold another update than {token} by now:\n"
-        answer: Answer = {"error": error and before + error, "refused": refusal is not None}
-        if refusal is not None:
-            answer["first"], answer["details"] = refusal.problems[0].for_all, f"{before}{refusal}"
-            answer["shrink"] = refusal.token if isinstance(refusal, ShrinkError) else None
-        return answer
+        if accepts and isinstance(done.refusal, ShrinkError):
+            return done.answer(f"the files hold another update than {token} by now:\n")
+        return done.answer()
 
     def _refused(self, verb: str, who: str, request: dict[str, Any], error: str) -> None:
         log.warning("refused", verb=verb, by=who, error=error)

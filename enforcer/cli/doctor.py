@@ -132,9 +132,11 @@ def _ask_kernel(policy: Policy) -> tuple[list[Finding], str | None]:
     with closing(Netlink(NETLINK_NETFILTER)) as netfilter:
         others = read_others(netfilter)
     with closing(NftKernel()) as kernel:
-        foreign = kernel.read().foreign
+        state = kernel.read()
     here = rules.estate_is_here(policy, addresses)
-    findings = paths.judge_devices(policy, devices)
+    foreign = state.foreign
+    held = state.exists and foreign is None
+    findings = paths.judge_devices(policy, devices, held=held)
     findings += paths.judge_mtu(policy, devices, look.sysctl)
     findings += rules.judge_others(policy, others, addresses)
     findings += rules.judge_legacy(look.legacy_tables(), here)

@@ -116,6 +116,7 @@ def _text(
     ] or [("window", "none is on")]
     if answer["due"]:
         rows.append(("due", f"{', '.join(answer['due'])}: not in force, and not in this verdict"))
+    rows += [("note", paint(note, "yellow")) for note in answer["notes"]]
     rows.append(("registered", _registrations(answer["registrations"])))
     if answer["to"]:
         rows.append(("target", _registrations(answer["to_registrations"])))

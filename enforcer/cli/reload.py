@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
+from typing import Any
 
 from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
 from enforcer.cli.terminal import Painter, print_json
@@ -47,10 +48,22 @@ def run(args: argparse.Namespace) -> int:
         if answer.get("refused"):
             print("refused; what was loaded before stays in force", file=sys.stderr)
     else:
-        print(Painter(args)("loaded", "green") + "; `enforcer status` shows what is in force")
+        _show(args, answer)
     if not said:
         return 0
     return EXIT_CONFIG if answer.get("refused") else EXIT_FAILED
+
+
+def _show(args: argparse.Namespace, answer: dict[str, Any]) -> None:
+    paint = Painter(args, sys.stdout)
+    print(paint("loaded", "green") + "; `enforcer status` shows what is in force")
+    if "armed" in answer:
+        print("armed now: " + (paint(", ".join(answer["armed"]), "green") or "nothing"))
+    if answer.get("ended"):
+        print("ended: " + paint(", ".join(answer["ended"]), "yellow"))
+    if answer.get("warning"):
+        sys.stdout.flush()
+        print(answer["warning"], file=sys.stderr)
 
 
 def _failed(args: argparse.Namespace, reason: str) -> int:

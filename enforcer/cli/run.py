@@ -207,23 +207,20 @@ def require_devices(policy: Policy, before: KernelState) -> None:
     wrong. Else a device that is missing is told, and the daemon does without until it is there, as
     when it goes away later: a restart must not end what a running daemon keeps up.
     """
-    from enforcer import log
+    from enforcer.absent import log_missing, missing_devices, places
 
     devices = before.devices
-    needed = [(f"gateway.uplinks: {name}", name) for name in policy.gateway.uplinks]
-    needed += [(f"links.{link.name}.device: {link.device}", link.device) for link in policy.links]
-    missing = [place for place, name in needed if name not in devices]
+    missing = missing_devices(policy, devices)
     held = before.exists and before.foreign is None
     if missing and not held and devices.isdisjoint(policy.gateway.uplinks):
         there = ", ".join(sorted(devices - {"lo"})) or "none"
         raise KernelError(
             "start",
             errno.ENODEV,
-            f"{missing[0]} does not exist; create the interface or name one of those there are: "
-            f"{there}",
+            f"{places(policy, missing)[0]} does not exist; create the interface or name one of "
+            f"those there are: {there}",
         )
-    for place in missing:
-        log.warning("device_missing", place=place, done="started without it")
+    log_missing(policy, missing, "started without it")
 
 
 def _control_socket(directory: Path) -> ControlSocket:

@@ -21,8 +21,13 @@ _ETHERNET_MTU, _LEAST_IPV6_MTU = 1500, 1280
 _TUNNEL_BYTES = 80
 
 
-def judge_devices(policy: Policy, devices: Mapping[str, Device]) -> list[Finding]:
-    """Existence and state of each uplink and link, its root qdisc, its offloads."""
+def judge_devices(
+    policy: Policy, devices: Mapping[str, Device], *, held: bool = False
+) -> list[Finding]:
+    """Existence and state of each uplink and link, its root qdisc, its offloads. `held`: a table
+    of ours is in force, so that a daemon starts without any uplink too.
+    """
+    starts = held or not devices.keys().isdisjoint(policy.gateway.uplinks)
     found = []
     for name in sorted(needed(policy)):
         about = _role(policy, name)
@@ -32,7 +37,7 @@ def judge_devices(policy: Policy, devices: Mapping[str, Device]) -> list[Finding
             found.append(
                 fail(
                     "device",
-                    "does not exist, so the daemon does not start",
+                    f"does not exist, so {_without(policy, name, starts)}",
                     f"create it, or name one of those there are: {there}",
                     about,
                 )
@@ -63,6 +68,12 @@ def judge_devices(policy: Policy, devices: Mapping[str, Device]) -> list[Finding
         if (device := devices.get(link.device)) is not None:
             found.append(_root(device, f"link {link.name} ({device.name})"))
     return found
+
+
+def _without(policy: Policy, name: str, starts: bool) -> str:
+    if name not in policy.gateway.uplinks:
+        return "nothing is reserved on it"
+    return "nothing that comes in by it is guarded" if starts else "the daemon does not start"
 
 
 def _role(policy: Policy, name: str) -> str:

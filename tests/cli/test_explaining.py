@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -114,3 +115,17 @@ def test_a_daemon_that_starts_and_a_kernel_that_is_not_asked_are_told(
     assert answer["kernel"]["member"] is None
     assert "not permitted" in answer["kernel"]["reason"]
     assert answer["agrees"] is True
+
+
+def test_guard_without_any_uplink_is_noted(place: Place, kernel: FakeKernel) -> None:
+    daemon = place.daemon(kernel)
+    daemon.step()
+    argv = ("explain", "192.0.2.99", "--to", "203.0.113.5")
+    assert place.run(*argv, "--format", "json").json["notes"] == []
+    kernel.devices.discard("wan0")
+    daemon.step()
+    note = "no uplink is there (wan0), so guard holds back nothing: ddos; see: ip link"
+    assert place.run(*argv, "--format", "json").json["notes"] == [note]
+    assert re.search(r"^note +no uplink is there \(wan0\)", place.run(*argv).out, re.MULTILINE)
+    told = found(explainer(daemon, daemon.snapshot())(Question.read(*argv[1::2])))
+    assert told.answer["notes"] == [note]

@@ -45,6 +45,27 @@ def test_a_device_that_is_not_there_fails_and_names_those_that_are() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("there", "held", "facts"),
+    [
+        ({}, False, ["nothing is reserved on it", "the daemon does not start"]),
+        ({}, True, ["nothing is reserved on it", "nothing that comes in by it is guarded"]),
+        (
+            {"ppp0": Device("ppp0")},
+            False,
+            ["nothing is reserved on it", "nothing that comes in by it is guarded"],
+        ),
+    ],
+)
+def test_the_daemon_does_not_start_only_without_any_uplink_and_with_nothing_in_force(
+    there: dict[str, Device], held: bool, facts: list[str]
+) -> None:
+    gateway = Gateway("gw", ("wan0", "ppp0") if there else ("wan0",))
+    policy = Policy(gateway, (), links=(Link("lan", "lan0", 10**9),))
+    found = [f.fact for f in judge_devices(policy, there, held=held) if f.level == "fail"]
+    assert found == [f"does not exist, so {fact}" for fact in facts]
+
+
 def test_a_link_that_is_no_uplink_is_looked_at_too() -> None:
     policy = replace(POLICY, links=(Link("lan", "lan0", 1),))
     assert [f.about for f in judge_devices(policy, {})] == ["link lan0", "uplink wan0"]

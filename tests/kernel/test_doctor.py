@@ -196,7 +196,7 @@ def test_uplinks_that_are_down_or_not_there(sound: Gateway) -> None:
     sound.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wan0, ppp7]"))
     done = sound.run("doctor", "--no-trial")
     assert done.returncode == 1
-    assert "uplink ppp7: does not exist, so the daemon does not start" in done.stdout
+    assert "uplink ppp7: does not exist, so nothing that comes in by it is guarded" in done.stdout
     assert "→ create it, or name one of those there are: lan0, lan0-peer, wan0" in done.stdout
     assert "takes the whole ruleset" not in done.stdout
 

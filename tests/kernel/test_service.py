@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.cli.cli_worlds import MAIN, REGISTRY
-from tests.kernel.daemon_process import Gateway, Manager, eventually, knock, stop
+from tests.kernel.daemon_process import PATIENCE_S, Gateway, Manager, eventually, knock, stop
 
 pytestmark = pytest.mark.kernel
 
@@ -220,6 +221,39 @@ def test_an_uplink_that_goes_and_comes_back_is_guarded_again(gateway: Gateway) -
     gateway.inside("ip", "link", "set", "wan0", "up")
     eventually(lambda: in_force(gateway), "armed on the new device")
     eventually(lambda: gateway.status()["missing_devices"] == [])
+
+
+def test_a_wrong_uplink_is_told_wherever_people_ask(gateway: Gateway) -> None:
+    gateway.start()
+    assert health(gateway) == "ok\n"
+    gateway.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wan9]"))
+    warning = "uplink wan9 is not there: nothing that comes in by it is guarded; see: ip link\n"
+    done = gateway.run("reload")
+    assert (done.returncode, done.stderr) == (0, warning)
+    assert done.stdout.splitlines()[1:] == ["armed now: ddos"]
+    assert 'warning device_missing place="gateway.uplinks: wan9"' in gateway.said()
+    problem = "no uplink is there (wan9), so guard holds back nothing: ddos; see: ip link\n"
+    assert health(gateway) == problem
+    assert problem.strip() in gateway.run("explain", "192.0.2.99", "--format", "json").stdout
+    why = ("--reason", "r", "--reference", "f", "--measure", "guard=concentrators")
+    done = gateway.run("declare", "--for", "1h", "--id", "more", *why)
+    assert (done.returncode, done.stderr) == (0, warning)
+    gateway.write()
+    done = gateway.run("reload")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert health(gateway) == "ok\n"
+    gateway.run("close", "more")
+    gateway.write(windows="")
+    done = gateway.run("reload")
+    assert done.stdout.splitlines()[1:] == ["armed now: nothing", "ended: ddos"]
+
+
+def health(gateway: Gateway) -> str:
+    command = ["ip", "netns", "exec", gateway.namespace, "curl", "-sS", "-m", "20"]
+    return subprocess.run(
+        [*command, "http://127.0.0.1:9435/healthz"],
+        capture_output=True, text=True, timeout=PATIENCE_S, check=True,
+    ).stdout  # fmt: skip
 
 
 # --- systemd --------------------------------------------------------------------------------------

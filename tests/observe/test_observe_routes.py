@@ -42,6 +42,7 @@ ANSWER: dict[str, Any] = {
     "windows": ["ddos"],
     "due": ["exams"],
     "verdict": "let_in",
+    "notes": [],
     "steps": ["guard of window ddos: let in"],
     "kernel": {
         "member": False, "class": None, "means": None, "to": None, "armed": [], "reason": None,

@@ -94,6 +94,7 @@ def answered(asked: Mapping[str, str], explained: Explained) -> Html:
     rows.append(("Windows on", "\n".join(_windows(explained)) or "none"))
     if answer["due"]:
         rows.append(("Due", f"{', '.join(answer['due'])}: not in force, and not in this verdict"))
+    rows += [("Note", note) for note in answer["notes"]]
     rows.append(("Registered", _registrations(answer["registrations"])))
     if answer["to"]:
         rows.append(("Its target", _registrations(answer["to_registrations"])))

@@ -1,0 +1,60 @@
+"""Which devices that the configuration names are not there, and what does nothing without them.
+
+In: the policy, and the devices of this network namespace or those that are missing. Out: words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from enforcer import log
+from enforcer.policy.model import Policy
+
+_REMEDY = "see: ip link"
+
+
+def missing_devices(policy: Policy, devices: Collection[str]) -> tuple[str, ...]:
+    """Uplinks first, then the devices of links, each once."""
+    needed = [*policy.gateway.uplinks, *(link.device for link in policy.links)]
+    return tuple(name for name in dict.fromkeys(needed) if name not in devices)
+
+
+def places(policy: Policy, missing: Collection[str]) -> list[str]:
+    """Where the configuration names them, as in `gateway.uplinks: wan9`."""
+    found = [f"gateway.uplinks: {name}" for name in policy.gateway.uplinks if name in missing]
+    return found + [
+        f"links.{link.name}.device: {link.device}"
+        for link in policy.links
+        if link.device in missing
+    ]
+
+
+def log_missing(policy: Policy, missing: Collection[str], done: str) -> None:
+    for place in places(policy, missing):
+        log.warning("device_missing", place=place, done=done)
+
+
+def warned(policy: Policy, missing: Collection[str]) -> str | None:
+    """A line for each, for whoever loads or declares."""
+    lines = [
+        f"uplink {name} is not there: nothing that comes in by it is guarded; {_REMEDY}"
+        for name in policy.gateway.uplinks
+        if name in missing
+    ]
+    lines += [
+        f"link {link.name}: {link.device} is not there: nothing is reserved on it; {_REMEDY}"
+        for link in policy.links
+        if link.device in missing
+    ]
+    return "\n".join(lines) or None
+
+
+def unguarded(policy: Policy, devices: Collection[str], windows: Collection[str]) -> str | None:
+    """Which of `windows` guard nothing, for no uplink is there: `fact; remedy`, or None."""
+    guards = [w.id for w in policy.windows if w.guard and w.id in windows]
+    if not guards or not set(devices).isdisjoint(policy.gateway.uplinks):
+        return None
+    names = ", ".join(policy.gateway.uplinks)
+    return (
+        f"no uplink is there ({names}), so guard holds back nothing: {', '.join(guards)}; {_REMEDY}"
+    )
