@@ -10,6 +10,9 @@ from pathlib import Path
 
 import enforcer
 
+# Asked once: its files may be moved away while it runs.
+_BUILT_AT = datetime.fromtimestamp(Path(enforcer.__file__).stat().st_mtime, UTC)
+
 
 def clock_told(now: datetime, synchronised: bool, known: datetime | None) -> str:
     """`known` is an instant that is certainly past, such as that of an earlier success."""
@@ -24,4 +27,4 @@ def clock_told(now: datetime, synchronised: bool, known: datetime | None) -> str
 
 def built_at() -> datetime:
     """When this program was put here: the clock was past that once."""
-    return datetime.fromtimestamp(Path(enforcer.__file__).stat().st_mtime, UTC)
+    return _BUILT_AT

@@ -15,6 +15,9 @@ from pathlib import Path
 
 import enforcer
 
+# Asked once: a program whose files are moved away while it runs belongs to whom it did.
+_PROGRAM_OWNER = Path(enforcer.__file__).stat().st_uid
+
 
 def distrust(info: os.stat_result, *, folder: bool = False, listed: bool = False) -> str | None:
     """Why a file, or a `folder`, could be changed by others than root and the user that reads.
@@ -37,7 +40,7 @@ def _trusted() -> set[int]:
     """Root, the user that reads, and whoever owns this program: who can change the program needs
     no configuration file to have it do something else.
     """
-    return {0, os.geteuid(), Path(enforcer.__file__).stat().st_uid}
+    return {0, os.geteuid(), _PROGRAM_OWNER}
 
 
 def _is_private(group: int, owner: int) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import enforcer
 from enforcer.errors import PolicyError
 from enforcer.sources.files import load_policy
 from enforcer.sources.load import load_configuration
@@ -148,3 +149,10 @@ def test_numbers_without_names_are_told_as_numbers() -> None:
     assert distrust(unknown) == "belongs to uid 4000000001, who could change it; chown root"
     shared = os.stat_result((mode, 1, 1, 1, os.geteuid(), 4000000002, 0, 0, 0, 0))
     assert distrust(shared) == "may be changed by the group gid 4000000002; chmod g-w"
+
+
+def test_a_program_whose_files_were_moved_away_loads_its_configuration(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(enforcer, "__file__", str(folder / "gone" / "__init__.py"))
+    assert load_configuration(folder / "enforcer.yaml").policy.gateway.name
