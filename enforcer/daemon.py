@@ -386,6 +386,7 @@ class Daemon:
             missing_devices=missing_devices(policy, devices),
             drift_kinds=tuple(self._drift_kinds.items()),
             contested=self.standing_down is not None,
+            orders_lost=not self.orders.readable,
             registry=self._config.registry,
             tables=self.tables,
             stepped_at=self._stepped_at,

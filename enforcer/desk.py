@@ -141,7 +141,7 @@ def _nothing() -> str | None:
 
 def stepped(answer: Answer, outcome: Outcome, seen: Snapshot) -> Answer:
     """An answer with what the step behind it did: only then it is known what is in force. `waiting`
-    are windows that nothing new may arm, `problem` is what stands against what is wanted.
+    are windows that wait for the clock, `problem` is what stands against what is wanted.
     """
     view = answer["occurrence"]
     if view is not None:
@@ -151,7 +151,7 @@ def stepped(answer: Answer, outcome: Outcome, seen: Snapshot) -> Answer:
         "error": str(outcome.error) if outcome.error else None,
         "occurrence": view,
         "armed": list(outcome.armed),
-        "waiting": list(outcome.waiting),
+        "waiting": list(seen.blamed_on_clock),
         "problem": seen.problem,
         "clock": {"synchronised": seen.clock_synchronised},
     }

@@ -76,6 +76,13 @@ def run(args: argparse.Namespace) -> int:
 
     now, standing = SystemClock().now(), orders()
     starts_at = whole_seconds(args.start or now)
+    if _over_before_confirmed(args, starts_at, now):
+        print(
+            "enforcer declare: --confirm-within: the window is over before the time to confirm it "
+            "is; give less, or a longer --for",
+            file=sys.stderr,
+        )
+        return EXIT_USAGE
     present, _ = load_policy(args.config, now=now, orders=standing)
     window_id = args.id or free_id(starts_at, [w.id for w in present.windows])
     declared = _declaration(args, window_id, starts_at)
@@ -104,6 +111,20 @@ def run(args: argparse.Namespace) -> int:
         print_json(shown) if args.format == "json" else print(f"# {path}\n{text}", end="")
         return 0
     return _declare(args, path, text, window_id)
+
+
+def _over_before_confirmed(args: argparse.Namespace, starts_at: datetime, now: datetime) -> bool:
+    """Whether a trial would outlast its window: nothing would be left to confirm."""
+    from enforcer.policy.times import duration
+
+    if args.confirm_within is None:
+        return False
+    try:
+        ends_at = starts_at + duration(args.lasts)
+        return bool(max(starts_at, now) + args.confirm_within > ends_at > now)
+    except (ValueError, OverflowError):
+        # The policy says what is wrong with it.
+        return False
 
 
 def _declaration(args: argparse.Namespace, window_id: str, starts_at: datetime) -> Declaration:

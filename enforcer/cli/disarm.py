@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Collection
 
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import print_json
@@ -57,7 +58,7 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
     from enforcer.ruleset.diff import teardown
 
     # First on record, then out of the kernel: a daemon that starts in between leaves them closed.
-    closed, warning = _remember(args)
+    closed, warning, unnoted = _remember(args)
     kernel = NftKernel()
     clock = SystemClock()
     armed: set[str] = set()
@@ -74,10 +75,11 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
             if attempt == 4:
                 raise
     kernel.close()
+    error = unnoted and _again(unnoted, armed)
     if args.format == "json":
         print_json(
             {
-                "error": None,
+                "error": error,
                 "daemon": False,
                 "closed": sorted(armed | set(closed)),
                 "warning": warning,
@@ -87,14 +89,25 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
         print(f"{reason}; so the kernel was asked directly")
         print(f"disarmed: {', '.join(sorted(armed))}" if armed else "nothing was armed")
         print("everything of enforcer is out of the kernel")
+        sys.stdout.flush()
+        if error:
+            print(f"enforcer: {error}", file=sys.stderr)
         if warning:
             print(warning, file=sys.stderr)
-    return 0
+    return EXIT_FAILED if error else 0
 
 
-def _remember(args: argparse.Namespace) -> tuple[list[str], str | None]:
+def _again(unnoted: str, armed: Collection[str]) -> str:
+    """What follows where nothing was noted as closed."""
+    if not armed:
+        return f"{unnoted}; a daemon started now would arm them: edit their windows first"
+    names = ", ".join(sorted(armed))
+    return f"{unnoted}; a daemon started now would arm them again: {names}; edit them first"
+
+
+def _remember(args: argparse.Namespace) -> tuple[list[str], str | None, str | None]:
     """Notes the occurrences that are on, so that a daemon started later leaves them closed; their
-    windows, and what went wrong.
+    windows, what went wrong, and why they are not noted.
     """
     from enforcer.cli.deciding import stamped
     from enforcer.cli.places import orders, state_dir
@@ -110,15 +123,13 @@ def _remember(args: argparse.Namespace) -> tuple[list[str], str | None]:
     try:
         policy, registries = load_policy(args.config)
     except PolicyError:
-        later = "a daemon started now would arm them again: edit their windows first"
         fact = f"{args.config} is refused, so the windows that are on are not noted"
         try:
             record(state_dir(), disarmed(now, me()))
         except OSError as error:
             fact += f", nor is this on the record ({error.strerror or error})"
-        return [], f"{fact}; {later}"
+        return [], None, fact
     on = on_at(policy, before, now)
     decision = close_all(before, now, on, me())
-    return [e.activation.id for e in on], keep(
-        state_dir(), before, stamped(decision, policy, registries)
-    )
+    warning = keep(state_dir(), before, stamped(decision, policy, registries))
+    return [e.activation.id for e in on], warning, None

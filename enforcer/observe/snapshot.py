@@ -82,7 +82,8 @@ class Snapshot:
     changing our table. `registry` and `tables` are those in force, for whoever asks about one
     address. `ends`: when each armed window ends. `due`: windows that are on by the schedule and the
     orders, and not in force. `stepped_at`: the instant of the last step. `day_refused`: the
-    registrations in force are, or are about to be, those of an earlier day.
+    registrations in force are, or are about to be, those of an earlier day. `orders_lost`: what was
+    decided before cannot be read, so nothing new is armed.
     """
 
     policy: Policy
@@ -102,6 +103,7 @@ class Snapshot:
     missing_devices: tuple[str, ...]
     drift_kinds: tuple[tuple[str, int], ...] = ()
     contested: bool = False
+    orders_lost: bool = False
     shrink_refused: bool = False
     day_refused: bool = False
     last_good: Kept = Kept()
@@ -111,6 +113,11 @@ class Snapshot:
     ends: tuple[tuple[str, datetime], ...] = ()
     due: tuple[str, ...] = ()
     fetched: tuple[FeedLook, ...] = ()
+
+    @property
+    def blamed_on_clock(self) -> tuple[str, ...]:
+        """What opens once the clock is right; where the orders are lost, it helps nothing."""
+        return () if self.orders_lost or self.clock_synchronised else self.waiting_for_clock
 
     @property
     def feeds(self) -> tuple[tuple[str, datetime | None], ...]:

@@ -58,7 +58,7 @@ def status_view(
         },
         "armed": list(s.armed),
         "due": list(s.due),
-        "waiting_for_clock": list(s.waiting_for_clock),
+        "waiting_for_clock": list(s.blamed_on_clock),
         "windows": window_views(s.coming),
         "prefixes": counts,
         "categories": [

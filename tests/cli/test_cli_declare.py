@@ -31,6 +31,7 @@ from enforcer.notary import Notary
 from enforcer.observe.totals import Totals
 from enforcer.observe.views import status_view
 from enforcer.ruleset.transaction import AddSet, Arm
+from enforcer.schedule.orders import Orders
 from enforcer.sources.load import load_configuration
 
 MAIN = """
@@ -249,14 +250,26 @@ def test_what_is_written_is_what_was_said(enforcer: Place) -> None:
         (("--for", "2h", *GUARD, *GUARD), 64, "given twice"),
         (("--for", "2h", "--measure", "reserve=wan"), 64, "reserve=wan:40%"),
         (("--for", "2h", *GUARD, "--confirm-within", "soon"), 64, "is not a duration"),
-        (("--for", "2h", *GUARD, "--confirm-within", "25h"), 1, "at most 24h"),
+        (("--for", "26h", *GUARD, "--confirm-within", "25h"), 1, "at most 24h"),
+        (
+            ("--for", "1h", *GUARD, "--confirm-within", "2h"),
+            64,
+            "--confirm-within: the window is over before the time to confirm it is; give less",
+        ),
+        (
+            ("--for", "24h", *GUARD, "--confirm-within", "20h", "--start", "HALF_A_DAY_AGO"),
+            64,
+            "over before",
+        ),
         (("--for", "2h", *GUARD, "--id", "x" * 300), 78, "is not an id"),
     ],
 )
 def test_a_refused_declaration_leaves_no_file(
     enforcer: Place, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
-    got, out, err = enforcer("declare", *arguments, *WHY)
+    ago = f"{SystemClock().now() - timedelta(hours=12):%Y-%m-%dT%H:%M:%SZ}"
+    given = [ago if word == "HALF_A_DAY_AGO" else word for word in arguments]
+    got, out, err = enforcer("declare", *given, *WHY)
     assert (got, out) == (code, "")
     assert said in err
     assert enforcer.files() == {}
@@ -337,6 +350,23 @@ def refused_by_the_kernel(place: Place, running: Running, patch: pytest.MonkeyPa
 def contested(place: Place, running: Running, patch: pytest.MonkeyPatch) -> None:
     del place, patch
     running.daemon.standing_down = "nothing acts: ferm keeps changing table inet enforcer"
+
+
+@pytest.mark.parametrize("required", ["false", "true"])
+def test_lost_orders_are_no_fault_of_the_clock(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch, required: str
+) -> None:
+    enforcer.config.write_text(MAIN.replace("clock: false", f"clock: {required}"))
+    monkeypatch.setattr(SystemClock, "synchronised", lambda _: False)
+    running.daemon.orders = Orders(readable=False)
+    code, _, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos")
+    assert code == 1
+    assert "is not in force: orders.json in the state directory cannot be read, " in err
+    assert "clock" not in err
+    said = enforcer("status")[1]
+    assert "due       ddos: not armed\n" in said
+    assert "until the clock is right" not in said
+    assert "problem   orders.json in the state directory cannot be read" in said
 
 
 NOT_IN_FORCE = [

@@ -43,12 +43,15 @@ def test_it_works_with_a_broken_configuration_and_says_what_follows(
     place.daemon(kernel).step()
     place.config.write_text("version: [\n")
     said = place.run("disarm")
-    assert said.code == 0
+    assert said.code == 1, "what is not noted would be armed again"
     assert empty(kernel.read())
-    assert said.err == (
-        f"{place.config} is refused, so the windows that are on are not noted; "
-        "a daemon started now would arm them again: edit their windows first\n"
-    )
+    assert "disarmed: ddos\n" in said.out
+    refused = f"{place.config} is refused, so the windows that are on are not noted; "
+    again = "a daemon started now would arm them again: ddos; edit them first"
+    assert said.err == f"enforcer: {refused}{again}\n"
+    said = place.run("disarm", "--format", "json")
+    later = "a daemon started now would arm them: edit their windows first"
+    assert (said.code, said.json["error"]) == (1, f"{refused}{later}")
 
 
 def test_another_program_in_between_does_not_hinder_it(place: Place, kernel: FakeKernel) -> None:

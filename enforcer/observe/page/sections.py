@@ -45,11 +45,10 @@ def verdict(look: Look) -> Html:
     if look.samples is not None and look.samples["mismatches"]:
         found.append(tell("bad", mismatches(look.samples), NEXT))
     if s.due:
-        clock = s.waiting_for_clock and not s.clock_synchronised
         found.append(tell(
             "bad", f"Due, and not armed: {', '.join(s.due)}",
             "The clock is not synchronised, so nothing new is armed; look at timedatectl."
-            if clock else "",
+            if s.blamed_on_clock else "",
         ))  # fmt: skip
     if s.missing_devices:
         found.append(tell(
@@ -62,7 +61,7 @@ def verdict(look: Look) -> Html:
         below = join("The mistake is ", el("a", "below", href="#reload"), ".")
         title = "What the files hold is refused; what was accepted before stays in force."
         found.append(tell("warn", title, below))
-    if not s.clock_synchronised and not s.waiting_for_clock:
+    if not s.clock_synchronised and not s.blamed_on_clock:
         needed = s.policy.gateway.require_synchronised_clock
         text = "Nothing new will be armed until it is; look at timedatectl." if needed else ""
         found.append(tell("warn", "The clock is not synchronised.", text))
