@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import subprocess
 from pathlib import Path
@@ -159,6 +160,22 @@ def test_disarm_without_a_daemon_takes_everything_out_and_no_start_opens_it_agai
     assert not gateway.shaped()
     gateway.start()
     assert inert(gateway)
+
+
+def test_close_without_a_daemon_owns_up_to_what_the_kernel_still_arms(gateway: Gateway) -> None:
+    stop(gateway.start(), signal.SIGKILL)
+    done = gateway.run("close", "ddos")
+    assert done.returncode == 1
+    assert "ddos is closed and stays so, but the kernel still arms it, until " in done.stderr
+    assert gateway.armed()
+    assert '"state": "armed"' in gateway.run("windows", "--format", "json").stdout
+    gateway.start()
+    assert inert(gateway)
+    record = [json.loads(line) for line in (gateway.state_dir / "audit.jsonl").open()]
+    closed = next(v for v in record if v["what"] == "closed")
+    ended = next(v for v in record if v["what"] == "ended")
+    assert (ended["why"], ended["ended_by"]) == ("closed", closed["who"])
+    assert ended["ended_at"] > closed["at"], "not at the word, but when it was taken out"
 
 
 def test_disarm_while_the_daemon_hangs_holds_also_when_it_wakes(gateway: Gateway) -> None:
