@@ -37,7 +37,7 @@ REGISTERED = "".join(f"R-{i},20.{i}.7.0/24,mission,,,\n" for i in range(200))
 SOURCES = np.array(
     [20 << 24 | i % 200 << 16 | 7 << 8 | 1 + i * 7 % 250 for i in range(20_000)], np.uint32
 )
-ROUNDS, MOST = 80, 50_000_000
+ROUNDS, MOST = 40, 50_000_000
 
 
 def tables(more: str = "") -> Tables:

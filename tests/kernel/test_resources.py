@@ -53,7 +53,7 @@ def lowest_free(pid: int) -> int:
 
 
 def test_without_a_descriptor_left_windows_open_and_end_and_nothing_spins(gateway: Gateway) -> None:
-    gateway.write(windows=gateway.window(6, 18))
+    gateway.write(windows=gateway.window(6, 32))
     process = gateway.start()
     limit_descriptors(process.pid, lowest_free(process.pid))
     with ExitStack() as stack:
