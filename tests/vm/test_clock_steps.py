@@ -39,6 +39,8 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
         yield one
     finally:
         one.destroy()
+        # Shown when a test fails.
+        print((tmp_path / "daemon.log").read_text())
         time.clock_settime(time.CLOCK_REALTIME, before + time.monotonic() - since)
 
 
@@ -102,7 +104,7 @@ def after_step(gateway: Gateway, seconds: float, look: Look) -> None:
     begin, end = stepped + LATE_END_S, time.monotonic()
     gateway.end_stream()
     look(begin, end)
-    assert gateway.streams[REGISTERED].lost() == []
+    assert gateway.streams[REGISTERED].lost() == [], f"stepped at {stepped}"
 
 
 def test_forward_over_the_end_ends_it(gateway: Gateway) -> None:
