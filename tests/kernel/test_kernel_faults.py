@@ -139,9 +139,8 @@ def test_a_load_in_front_of_an_arming_does_not_make_it_late(real_world: RealWorl
     now_ns = real_world.now_ns()
     arming = v.ArmingSet("ddos", now_ns + 60 * e.MINUTE_NS, None)
     operations = (t.CreateTable(), t.AddSet(target), t.Load(target), t.AddSet(arming))
-    real_world.kernel.commit(
-        t.Transaction(real_world.kernel.generation(), (*operations, t.Arm(arming))), now_ns
-    )
+    change = t.Transaction(real_world.kernel.generation(), (*operations, t.Arm(arming)))
+    real_world.kernel.commit(change, real_world.now_ns())
     asked_ns = real_world.now_ns()
     for _, left_ns, _ in real_world.kernel.read().sets["armed.ddos"].elements:  # type: ignore[misc]
         assert asked_ns + left_ns <= arming.ends_ns
