@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, print_json, utc_short
+from enforcer.cli.terminal import Painter, measures_text, print_json, utc_short
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
@@ -158,6 +158,11 @@ def _show_occurrence(args: argparse.Namespace, answer: Answer, done: str) -> Non
     span = f"{occurrence['starts_at']} to {occurrence['ends_at']}"
     state = "due, not armed" if occurrence["state"] == "due" else occurrence["state"]
     print(f"{done} {paint(occurrence['id'], 'bold')}: {state}, {span}")
+    if occurrence["stage"] and occurrence["state"] != "closed":
+        print(
+            f"{measures_text(occurrence['measures'], stage=True)}: counts what guard would hold "
+            "back, and holds back nothing"
+        )
     if occurrence.get("confirm_by") and occurrence["state"] != "closed":
         print(
             f"it ends at {occurrence['confirm_by']} unless you say: "

@@ -16,9 +16,11 @@ from enforcer.cli.terminal import (
     counted,
     fields,
     fitted,
+    measures_text,
     print_json,
     span,
     terminal_columns,
+    unless_confirmed,
     utc_short,
 )
 from enforcer.errors import KernelError
@@ -167,7 +169,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
                 w["state"],
                 _both(w, "starts_at"),
                 _both(w, "ends_at"),
-                ", ".join(w["measures"]),
+                measures_text(w["measures"], stage=w.get("stage", False)),
             )
             for w in s["windows"]
         ]
@@ -215,8 +217,11 @@ def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:
     for window in s["armed"]:
         line = paint(window, "green")
         if window in ends:
-            left = datetime.fromisoformat(ends[window]["ends_at"]) - now
-            line += f", {span(left)} more, until {_both(ends[window], 'ends_at')}"
+            view = ends[window]
+            left, end = datetime.fromisoformat(view["ends_at"]) - now, _both(view, "ends_at")
+            until = unless_confirmed(window, end) if view.get("confirm_by") else f"until {end}"
+            staged = ", guard (staged)" if view.get("stage") else ""
+            line += f"{staged}, {span(left)} more, {until}"
         lines.append(line)
     return "\n".join(lines)
 

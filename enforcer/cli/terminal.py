@@ -96,6 +96,16 @@ def span(length: timedelta) -> str:
     return " ".join(parts[:2]) or "0s"
 
 
+def measures_text(names: Iterable[str], *, stage: bool) -> str:
+    """`guard (staged), mark`: a staged guard counts, and holds back nothing."""
+    return ", ".join("guard (staged)" if stage and name == "guard" else name for name in names)
+
+
+def unless_confirmed(window: str, until: str) -> str:
+    """What a window on trial is told with; `until` is its deadline for people."""
+    return f"until {until} unless confirmed: enforcer confirm {window}"
+
+
 def counted(number: int, noun: str) -> str:
     """`1 window`, `1,200 windows`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -289,6 +289,7 @@ def _windows(view: View) -> list[Line]:
         text = f"armed   {name}"
         if name in ends:
             end = datetime.fromisoformat(ends[name]["ends_at"])
+            text += "  guard (staged)" if ends[name].get("stage") else ""
             text += f"  {_left(end - view.now)} more, until {utc_short(end)}"
         found.append((text, "green"))
     if not a["armed"]:

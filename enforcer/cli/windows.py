@@ -17,9 +17,11 @@ from enforcer.cli.terminal import (
     counted,
     fitted,
     instant,
+    measures_text,
     print_json,
     span,
     terminal_columns,
+    unless_confirmed,
     utc_short,
 )
 from enforcer.cli.waiting import Waiting
@@ -122,7 +124,7 @@ def _print_text(
             both_times(o.activation.starts_at, o.activation.window),
             both_times(o.activation.ends_at, o.activation.window),
             span(o.activation.ends_at - o.activation.starts_at),
-            ", ".join(o.activation.window.measure_names),
+            measures_text(o.activation.window.measure_names, stage=o.activation.window.stage),
         ]
         for o in found
     ]
@@ -140,6 +142,11 @@ def _print_text(
         style = styles.get(occurrence.state)
         for line in block:
             print(paint(line, style) if style else line)
+    for o in found:
+        if o.confirm_by is not None and o.state not in ("closed", "past"):
+            until = both_times(o.confirm_by, o.activation.window)
+            told = unless_confirmed(o.activation.id, until)
+            print(paint(f"{o.activation.id}: on trial, {told}", "yellow"))
     print()
     for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
         print(line)

@@ -24,6 +24,7 @@ def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
             "ends_at": utc_text(o.activation.ends_at),
             "state": o.state,
             "measures": list(o.activation.window.measure_names),
+            "stage": o.activation.window.stage,
             "timezone": o.activation.window.zone_name,
             "starts_at_local": _local(o.activation.starts_at, o.activation.window.zone),
             "ends_at_local": _local(o.activation.ends_at, o.activation.window.zone),

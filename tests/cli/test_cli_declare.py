@@ -177,6 +177,14 @@ def test_a_window_is_declared_armed_closed_and_on_the_record(
     assert [w["state"] for w in enforcer.json("windows")] == ["closed"]
 
 
+def test_a_staged_guard_is_declared_as_one(enforcer: Place, running: Running) -> None:
+    code, out, err = enforcer("declare", "--for", "2h", *GUARD, *WHY, "--id", "ddos", "--stage")
+    assert (code, err) == (0, "")
+    assert "guard (staged): counts what guard would hold back, and holds back nothing" in out
+    assert enforcer.json("windows")[0]["stage"] is True
+    assert "staged" not in enforcer("close", "ddos")[1]
+
+
 def test_a_trial_is_armed_to_its_deadline_and_confirmed_to_its_end(
     enforcer: Place, running: Running
 ) -> None:

@@ -49,6 +49,7 @@ def test_windows_are_told_in_their_zone_and_in_utc(place: Place) -> None:
         "ends_at": "2027-01-02T11:00:00Z",
         "state": "next",
         "measures": ["guard", "mark"],
+        "stage": False,
         "timezone": "Asia/Karachi",
         "starts_at_local": "2027-01-01T10:00:00+05:00",
         "ends_at_local": "2027-01-02T16:00:00+05:00",
@@ -68,3 +69,25 @@ def test_none_ahead_is_said(place: Place) -> None:
     said = place.run("windows", "--from", "2030-01-01T00:00:00Z", "--days", "1")
     assert (said.code, said.out) == (0, "no window in 1 day from 2030-01-01 00:00:00Z\n")
     assert place.run("windows", "--format", "json").json == []
+
+
+def test_a_staged_guard_is_told_apart(place: Place) -> None:
+    hour = timedelta(hours=1)
+    text = window_text("ddos", place.now - hour, place.now + hour, more="  stage: true\n")
+    place.write(windows=text)
+    (ddos,) = place.run("windows", "--format", "json").json
+    assert (ddos["measures"], ddos["stage"]) == (["guard", "mark"], True)
+    assert "guard (staged), mark" in place.run("windows").out.splitlines()[1]
+
+
+def test_a_window_on_trial_is_told_with_its_deadline(place: Place) -> None:
+    hour = timedelta(hours=1)
+    until = place.now + timedelta(minutes=5)
+    trial = Order("ddos", place.now - hour, place.now + hour, "trial", until=until)
+    write_orders(place.state_dir, Orders().given([trial]))
+    told = f"ddos: on trial, until {until:%Y-%m-%d %H:%M:%S}Z unless confirmed: "
+    assert f"{told}enforcer confirm ddos" in place.run("windows").out.splitlines()
+    over = place.now - timedelta(minutes=5)
+    lapsed = Order("ddos", place.now - hour, place.now + hour, "trial", until=over)
+    write_orders(place.state_dir, Orders().given([lapsed]))
+    assert "on trial" not in place.run("windows").out

@@ -19,6 +19,8 @@ from enforcer.observe.snapshot import FeedLook
 from enforcer.observe.views import status_view
 from enforcer.ruleset.transaction import ChainState, KernelState
 from enforcer.ruleset.vocabulary import Hook, Shaper
+from enforcer.schedule.orders import Order, Orders
+from enforcer.standing import write_orders
 from tests.cli.cli_worlds import MAIN, Place, window_text
 
 PLAIN = Painter(Namespace(color="never"))
@@ -55,6 +57,22 @@ def test_what_is_armed_is_told_with_its_end_in_both_times(place: Place, kernel: 
     assert found[5] == "drift     none"
     assert found[-1].startswith("ddos    armed  ")
     assert both in found[-1]
+
+
+def test_a_staged_guard_and_a_trial_are_told_with_what_is_armed(
+    place: Place, kernel: FakeKernel
+) -> None:
+    hour, until = timedelta(hours=1), place.now + timedelta(minutes=5)
+    more = "  stage: true\n"
+    place.write(windows=window_text("ddos", place.now - hour, place.now + hour, more=more))
+    trial = Order("ddos", place.now - hour, place.now + hour, "trial", until=until)
+    write_orders(place.state_dir, Orders().given([trial]))
+    found = lines(place, kernel)
+    assert found[1] == (
+        f"armed     ddos, guard (staged), 5m more, until {until:%Y-%m-%d %H:%M:%S}Z unless "
+        "confirmed: enforcer confirm ddos"
+    )
+    assert found[-1].endswith("guard (staged), mark")
 
 
 def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None:

@@ -52,6 +52,7 @@ def test_a_provisional_window_opens_only_after_it_was_confirmed(office: Office) 
             "ends_at": "2026-12-01T20:00:00Z",
             "state": "armed",
             "measures": ["guard", "mark", "reserve"],
+            "stage": False,
             "timezone": "UTC",
             "starts_at_local": "2026-12-01T08:00:00+00:00",
             "ends_at_local": "2026-12-01T20:00:00+00:00",

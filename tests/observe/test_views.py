@@ -21,6 +21,7 @@ VIEW = {
     "ends_at": "2026-12-01T09:00:00Z",
     "state": "armed",
     "measures": ["guard", "mark"],
+    "stage": False,
     "timezone": "Asia/Karachi",
     "starts_at_local": "2026-12-01T13:00:00+05:00",
     "ends_at_local": "2026-12-01T14:00:00+05:00",
