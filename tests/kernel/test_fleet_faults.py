@@ -195,10 +195,11 @@ def test_a_reload_needs_no_etcd_and_a_bad_one_changes_nothing(fleet: Fleet) -> N
     assert gateway.main.read_text() == before, "and the daemon starts with what it had"
     stopped(daemon, signal.SIGKILL)
     gateway.start()
+    taken = gateway.said("follow").count("revision_taken revision=1")
     gateway.write(more=LINKS.replace("1gbit", "2gbit"))
     follower.send_signal(signal.SIGHUP)
     eventually(lambda: "2gbit" in gateway.main.read_text(), "its sections are its own")
-    eventually(lambda: gateway.said("follow").count("revision_taken revision=1") == 2)
+    eventually(lambda: gateway.said("follow").count("revision_taken revision=1") > taken)
     fleet.server.start()
     eventually(fleet.converged)
 
