@@ -26,12 +26,15 @@ from typing import Any
 from enforcer import log
 from enforcer.alone import Alone
 from enforcer.control import SOCKET, Answer, person
+from enforcer.descriptors import TAKING
 
 LIMIT_BYTES = 64 * 1024
 # A client says what it wants at once; an answer fits what the kernel holds for a socket.
 CLIENT_S = 5.0
 PATIENCE_S = 0.5
 _MOST_CLIENTS = 32
+# 31 ms at the most, and only where there is no descriptor left.
+_SPARE_PAUSES_S = (0.0, 0.001, 0.002, 0.004, 0.008, 0.016)
 _QUEUE = 128
 # Served before whatever else waits: a load that waits may take longer than people do.
 _FIRST = ("disarm",)
@@ -171,10 +174,11 @@ class ControlSocket:
         """Out of descriptors or memory: who is next is turned away, or waits for better days."""
         log.warning("control_short", error=error.strerror)
         if error.errno in (errno.EMFILE, errno.ENFILE) and self._spare is not None:
-            os.close(self._spare)
-            with contextlib.suppress(OSError):
-                self._socket.accept()[0].close()
-            self._spare = _spare()
+            with TAKING:
+                os.close(self._spare)
+                with contextlib.suppress(OSError):
+                    self._socket.accept()[0].close()
+                self._spare = _spare_again()
         elif self._listens:
             self._poll.unregister(self._socket)
             self._listens = False
@@ -201,6 +205,15 @@ def _spare() -> int | None:
         return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
+
+
+def _spare_again() -> int | None:
+    """Whoever opens a file for a moment, as the scribe does, may have been quicker."""
+    for pause_s in _SPARE_PAUSES_S:
+        time.sleep(pause_s)
+        if (spare := _spare()) is not None:
+            return spare
+    return None
 
 
 def _heard(client: _Client) -> bool:

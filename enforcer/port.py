@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 from enforcer import log
+from enforcer.descriptors import Listener
 from enforcer.observe.http import routes
 from enforcer.observe.http.message import Names
 from enforcer.observe.http.server import Entry, Port, listen
@@ -26,7 +27,7 @@ class StatusPort:
         entry = _entry(metrics, folder)
         table = routes.routes(sight)
         self._port = Port(
-            listen(metrics.host, metrics.port),
+            listen(metrics.host, metrics.port, Listener),
             entry,
             lambda request: routes.answer(table, request),
             lambda event, what: log.warning(event, what=what),

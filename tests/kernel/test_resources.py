@@ -53,7 +53,7 @@ def lowest_free(pid: int) -> int:
 
 
 def test_without_a_descriptor_left_windows_open_and_end_and_nothing_spins(gateway: Gateway) -> None:
-    gateway.write(windows=gateway.window(6, 32))
+    gateway.write(windows=gateway.window(6, 18))
     process = gateway.start()
     limit_descriptors(process.pid, lowest_free(process.pid))
     with ExitStack() as stack:
@@ -67,9 +67,7 @@ def test_without_a_descriptor_left_windows_open_and_end_and_nothing_spins(gatewa
         assert system_calls(process.pid, 3) < 2000
         turned_away = gateway.run("close", "ddos")
         assert turned_away.returncode == 1
-        # Turned away, or not let in at all where the status port was first at the last descriptor.
-        told = "the daemon hangs up without an answer", "the daemon does not answer within 10 s"
-        assert any(text in turned_away.stderr for text in told), gateway.said()
+        assert "the daemon hangs up without an answer" in turned_away.stderr
         assert gateway.armed(), "nothing was done behind the back of a daemon that lives"
         eventually(lambda: not gateway.armed(), "the window ends")
     said = gateway.said()

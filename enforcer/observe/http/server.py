@@ -71,13 +71,15 @@ class _Guest:
     sending: int = 0
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Listening sockets at the address, or at all that a name has. Raises OSError."""
+def listen(host: str, port: int, make: type[socket.socket] = socket.socket) -> list[socket.socket]:
+    """Listening sockets of the type `make` at the address, or at all that a name has. Raises
+    OSError.
+    """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     listeners: list[socket.socket] = []
     problem: OSError | None = None
     for family, kind, protocol, _, address in dict.fromkeys(found):
-        one = socket.socket(family, kind, protocol)
+        one = make(family, kind, protocol)
         try:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             one.bind(address)
