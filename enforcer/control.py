@@ -21,6 +21,8 @@ _ATTEMPTS = 3
 _PAUSE_S = 0.2
 # How long a verb waits for the daemon: a reload of a large registry takes seconds.
 ANSWER_S = 10
+# And who asks for a load: a million rows take the daemon some seconds, and it may be at another.
+LOAD_S = 120.0
 
 Answer = dict[str, Any]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from enforcer.cli.terminal import utc_short
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import KernelError
 
@@ -55,6 +56,14 @@ def armed_of(on: Collection[str]) -> tuple[Collection[str] | None, str]:
     if not held.ours:
         return None, "no daemon answers, and the kernel holds nothing of enforcer"
     return set(held.armed), ""
+
+
+def still_arms(until: datetime) -> str:
+    """What is said of a window that is closed, behind its name and how it was closed."""
+    return (
+        f"but the kernel still arms it, until {utc_short(until)} at the latest; to end it now: "
+        "enforcer disarm"
+    )
 
 
 def armed_still(closed: Collection[str]) -> Mapping[str, timedelta]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, measures_text, print_json, utc_short
+from enforcer.cli.terminal import Painter, measures_text, print_json
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
@@ -100,6 +100,7 @@ def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
 
 def _still_armed(policy: Policy, decision: Decision, now: datetime, kernel: Held) -> Answer:
     """What a closing without a daemon must own up to: the kernel goes on by itself."""
+    from enforcer.cli.arming import still_arms
     from enforcer.schedule.agenda import on_at
 
     if (entry := decision.entry) is None:
@@ -112,11 +113,8 @@ def _still_armed(policy: Policy, decision: Decision, now: datetime, kernel: Held
         e.activation.id == window for e in on_at(policy, decision.orders, now)
     ):
         return {}
-    until = utc_short(now + kernel.armed[window])
-    return {
-        "error": f"{window} is closed and stays so, but the kernel still arms it, until {until} at "
-        "the latest; to end it now: enforcer disarm"
-    }
+    still = still_arms(now + kernel.armed[window])
+    return {"error": f"{window} is closed and stays so, {still}"}
 
 
 def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes]) -> Decision:

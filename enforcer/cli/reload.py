@@ -11,9 +11,7 @@ from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
 from enforcer.cli.terminal import Painter, print_json
 from enforcer.cli.waiting import Waiting
 
-# A million rows take the daemon some seconds, and it may be at another load.
-_PATIENCE_S = 120.0
-BUSY = f"the daemon is busy, with another load, say; waiting for up to {_PATIENCE_S:.0f} s"
+BUSY = "the daemon is busy, with another load, say; waiting for up to {:.0f} s"
 _TOKEN = re.compile(r"[0-9a-f]{8,16}")
 
 
@@ -29,11 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import run_dir
-    from enforcer.control import DeniedError, NoDaemonError, ask
+    from enforcer.control import LOAD_S, DeniedError, NoDaemonError, ask
 
     try:
-        with Waiting("the daemon is at it", once=BUSY):
-            answer = ask(run_dir(), "reload", wait_s=_PATIENCE_S, accept_shrink=args.accept_shrink)
+        with Waiting("the daemon is at it", once=BUSY.format(LOAD_S)):
+            answer = ask(run_dir(), "reload", wait_s=LOAD_S, accept_shrink=args.accept_shrink)
     except DeniedError as error:
         return _failed(args, str(error))
     except NoDaemonError as error:

@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.arming import armed_of, armed_still
+    from enforcer.cli.arming import armed_of, armed_still, still_arms
     from enforcer.cli.places import orders
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
@@ -95,12 +95,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{', '.join(on)}: armed by the schedule alone: {why}", file=sys.stderr)
     for window, left in still.items():
         sys.stdout.flush()
-        until = utc_short(now + left)
-        print(
-            f"{window}: closed, but the kernel still arms it, until {until} at the latest; to end "
-            "it now: enforcer disarm",
-            file=sys.stderr,
-        )
+        print(f"{window}: closed, {still_arms(now + left)}", file=sys.stderr)
     return 0
 
 

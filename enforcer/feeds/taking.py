@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from enforcer.control import DeniedError, HungDaemonError, NoDaemonError
+from enforcer.control import LOAD_S, DeniedError, HungDaemonError, NoDaemonError
 from enforcer.errors import PolicyError
 from enforcer.feeds.checking import Checked, RefusedError, terms_of
 from enforcer.feeds.clock import clock_told
@@ -28,9 +28,6 @@ from enforcer.policy.feed import Feed
 from enforcer.policy.registry import parse_registry
 from enforcer.policy.shrinking import ShrinkError, refuse_shrinking
 from enforcer.sources.guarded import CredentialError
-
-# A million rows take the daemon some seconds, and it may be at something else.
-DAEMON_S = 120.0
 
 Ask = Callable[..., Mapping[str, Any]]
 
@@ -190,7 +187,7 @@ class Taker:
         accepted = {"accept_shrink": accept} if accept else {}
         try:
             answer = self.ask(
-                "reload", registry=str(self.settings.config), wait_s=DAEMON_S, **accepted
+                "reload", registry=str(self.settings.config), wait_s=LOAD_S, **accepted
             )
         except (HungDaemonError, DeniedError) as error:
             raise _FailedError(f"the daemon cannot be asked to load it ({error})") from error

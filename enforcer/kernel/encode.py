@@ -249,14 +249,10 @@ def _put_elements(target: SmallSet | ClassMap) -> list[Message]:
     return _small_elements(n.Msg.NEW_ELEMENT, target.name, entries)
 
 
-def _keys(target: SmallSet | ClassMap) -> list[bytes]:
-    if isinstance(target, SmallSet):
-        return list(target.elements)
-    return [struct.pack("=I", class_id) for class_id, _ in target.elements]
-
-
 def _take_elements(target: SmallSet | ClassMap) -> list[Message]:
-    entries = [_entry(key) for key in _keys(target)]
+    entries = [
+        _entry(key if isinstance(key, bytes) else struct.pack("=I", key)) for key in target.keys
+    ]
     return _small_elements(n.Msg.DEL_ELEMENT, target.name, entries)
 
 

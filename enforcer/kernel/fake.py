@@ -124,15 +124,15 @@ class FakeKernel:
     def _commit(self, transaction: t.Transaction, now_ns: int) -> None:
         if transaction.generation != self._generation and transaction.netfilter:
             raise kernel_error("commit", errno.ERESTART)
-        shapers, table = dict(self._shapers), copy.deepcopy(self._table)
-        if table is not None:
-            table.woken = False
+        shapers = dict(self._shapers)
         for shaping in (op for op in transaction.shaping if isinstance(op, t.AddShaper)):
             self._shape(shaping, shapers)
         # As in the kernel, an added shaper stays when the batch after it is refused.
         self._shapers = dict(shapers)
-        for part in apart(transaction.netfilter) if transaction.netfilter else ():
-            table = copy.deepcopy(table)
+        for part in apart(transaction.netfilter):
+            table = copy.deepcopy(self._table)
+            if table is not None:
+                table.woken = False
             for operation in part:
                 try:
                     self._fault(operation)

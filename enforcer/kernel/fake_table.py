@@ -116,8 +116,7 @@ class FakeTable:
     def _take_elements(self, operation: t.TakeElements, situation: Situation) -> None:
         target = operation.target
         held = self._find(target.name)
-        for each in target.elements:
-            key = each[0] if isinstance(target, ClassMap) else each
+        for key in target.keys:
             refuse(key not in held.elements, errno.ENOENT)
             del held.elements[key]
 

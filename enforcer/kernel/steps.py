@@ -22,7 +22,6 @@ from enforcer.kernel.encode import encode_bulk
 from enforcer.kernel.series import Series
 from enforcer.kernel.wire import Message
 from enforcer.ruleset import transaction as t
-from enforcer.ruleset.vocabulary import SmallSet
 
 # Elements of one step: some 75 MB of events, if anybody listens; about 10 ms, and what was put in
 # is still in the processor's cache when it is made to count.
@@ -95,9 +94,7 @@ def _what(operation: _Going | _Coming) -> set[Hashable]:
         case t.AddCounter(name=name) | t.DeleteCounter(name=name):
             return {("counter", name)}
         case t.PutElements(target=target) | t.TakeElements(target=target):
-            if isinstance(target, SmallSet):
-                return {(target.name, key) for key in target.elements}
-            return {(target.name, key) for key, _ in target.elements}
+            return {(target.name, key) for key in target.keys}
 
 
 def _step(operations: Sequence[t.Operation]) -> Step:

@@ -134,9 +134,10 @@ class _Difference:
         made anew: packets on their way would find them empty (docs/decisions/0045).
         """
         for c in self.desired.containers:
-            if not isinstance(c, _Listed) or c.name not in self.state.sets.keys() - self.stale_sets:
+            held = self.state.sets.get(c.name)
+            if not isinstance(c, _Listed) or held is None or c.name in self.stale_sets:
                 continue
-            there, wanted = self.state.sets[c.name].elements, _listed(c)
+            there, wanted = held.elements, _listed(c)
             arrive = {_key(e): e for e in wanted - there}
             leave = {_key(e): e for e in there - wanted}
             led_elsewhere = leave.keys() & arrive.keys()

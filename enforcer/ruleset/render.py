@@ -230,9 +230,9 @@ def _put_elements(op: t.PutElements) -> str:
 def _take_elements(op: t.TakeElements) -> str:
     target = op.target
     if isinstance(target, v.ClassMap):
-        keys = [class_id(key) for key, _ in target.elements]
+        keys = [class_id(key) for key in target.keys]
     else:
-        keys = [_key(target.key, packed) for packed in target.elements]
+        keys = [_key(target.key, packed) for packed in target.keys]
     return f"delete element {_NAME} {target.name} {{ {', '.join(keys)} }}"
 
 

@@ -396,6 +396,10 @@ class SmallSet:
         # All ports: only then does the kernel prefer its bitmap to a hash (nft_select_set_ops).
         return 1 << 16 if self.key == "inet_service" else table_size(len(self.elements))
 
+    @property
+    def keys(self) -> tuple[bytes, ...]:
+        return self.elements
+
 
 @dataclass(frozen=True, slots=True)
 class ClassMap:
@@ -408,6 +412,10 @@ class ClassMap:
     @property
     def size(self) -> int:
         return table_size(len(self.elements))
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        return tuple(class_id for class_id, _ in self.elements)
 
 
 @dataclass(frozen=True, slots=True)
