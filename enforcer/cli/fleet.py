@@ -111,7 +111,7 @@ def _status(args: argparse.Namespace, where: Settings, there: Store, wait_s: flo
         tracks = there.roster()
         rows = [
             _row(name, report, tracks.get(name, ""), heads)
-            for name, report in there.reports().items()
+            for name, report in there.reports(tracks).items()
         ]
         converged = not wrong and all(row["converged"] for row in rows)
         if converged or time.monotonic() >= until:

@@ -188,9 +188,10 @@ def promote(store: Store, number: int, *, force: bool = False) -> None:
     if number < before:
         remedy = f"to go back to {number}, run: enforcer rollback {number}"
         raise RefusedError(f"revision {number} is older than {before}, which all hold; {remedy}")
-    reports = store.reports()
+    roster = store.roster()
+    reports = store.reports(roster)
     wrong = wrong_for(reports, number, "canary", late=True)
-    wrong = wrong or silent_of(reports, store.roster(), "canary")
+    wrong = wrong or silent_of(reports, roster, "canary")
     if wrong is not None and not force:
         raise RefusedError(f"{wrong}; mend it, or give it to all with --force")
     store.set_head("stable", number)

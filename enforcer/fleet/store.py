@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -254,9 +254,11 @@ class Store:
             ]
         )
 
-    def reports(self) -> dict[str, Report | None]:
-        """Gateway → what it says; None where it has gone silent, or cannot be understood."""
-        found: dict[str, Report | None] = dict.fromkeys(self.roster())
+    def reports(self, roster: Iterable[str] | None = None) -> dict[str, Report | None]:
+        """Gateway → what it says; None where it has gone silent, or cannot be understood. `roster`:
+        the gateways that there are, where it has been read.
+        """
+        found: dict[str, Report | None] = dict.fromkeys(self.roster() if roster is None else roster)
         for entry in self.client.under(self.key("gateways", "")).entries:
             found[_last(entry.key)] = read_report(entry.value)
         return {name: found[name] for name in sorted(found) if GATEWAY.fullmatch(name)}

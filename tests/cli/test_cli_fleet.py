@@ -24,7 +24,7 @@ def promoted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
     there = SimpleNamespace(
         head=lambda track: ({"canary": 7, "stable": 3}[track], 1),
         signed=lambda number: object(),
-        reports=dict,
+        reports=lambda _roster: {},
         roster=dict,
         set_head=lambda track, number: done.append(number),
     )
@@ -82,7 +82,7 @@ def status(monkeypatch: pytest.MonkeyPatch) -> None:
     }
     there = SimpleNamespace(
         head=lambda track: (7, 1),
-        reports=lambda: reports,
+        reports=lambda _roster: reports,
         roster=lambda: {"c1": "canary", "c2": "canary", "edge-1": "stable"},
     )
     monkeypatch.setattr(fleet, "settings", lambda file: SimpleNamespace(fleet="national"))
