@@ -14,15 +14,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.beside import Beside, alternate
 from benchmarks.case import Case, prefix_lines, size_text
-from benchmarks.figures import Figure, side_by_side
+from benchmarks.figures import RATIO, Figure
 from benchmarks.floors import BareDrop, BareLookup
 from benchmarks.foomuuri import TRACKED, FoomuuriPeer
 from benchmarks.ours import ESTATE_HOST, MeasureName, Ours
 from benchmarks.peers import IpsetPeer, NftPeer, Peer
 from benchmarks.plan import Extent
 from benchmarks.sources import Addresses, draw
-from benchmarks.wire import SINK_NET, Bench, Frames, alternate, open_sender
+from benchmarks.wire import SINK_NET, Bench, Frames, open_sender
 from enforcer.kernel.samples import SampleListener
 from enforcer.policy.model import Observe
 from enforcer.ruleset.sampling import Sampling
@@ -171,7 +172,7 @@ class Stand:
             peers.append(self._lookup)
         for peer in peers:
             self._check_peer(peer, cell, sources, frames)
-        puts = [(NONE, self._none), (OURS, self._put_ours(cell.measure))]
+        puts = [(OURS, self._put_ours(cell.measure))]
         if cell.count == _SAMPLED_AT:
             puts.append((SAMPLED, self._put_ours(cell.measure, sampled=True)))
         puts += [
@@ -179,12 +180,10 @@ class Stand:
             for p in peers
         ]
         costs = alternate(
-            self._sock, frames, puts, rounds=extent.rounds, packets=extent.packets,
+            self._sock, frames, self._none, puts, rounds=extent.rounds, packets=extent.packets,
             within_s=extent.cell_s,
         )  # fmt: skip
-        self._none()
-        group = MARK if cell.measure == "mark" else GUARD
-        return side_by_side(group, cell.what, "ns", costs, NONE)
+        return _compared(MARK if cell.measure == "mark" else GUARD, cell.what, costs)
 
     def _make_known(self, frames: Frames, measure: MeasureName) -> None:
         """One packet and one reply of each flow, while Foomuuri tracks them."""
@@ -231,6 +230,17 @@ class Stand:
         _same(f"{cell.what}: {peer.name} forwarded", passed, len(sources) - held)
         expected = registered if cell.measure == "mark" else held
         _same(f"{cell.what}: {peer.name} counted", counted, expected)
+
+
+def _compared(group: str, what: str, costs: dict[str, list[Beside]]) -> list[Figure]:
+    """A figure for each in ns, that without rules from beside them all; then the ratios."""
+    none = tuple(value.before for values in costs.values() for value in values)
+    made = [Figure(group, what, NONE, "ns", none)]
+    made += [Figure(group, what, who, "ns", tuple(v.cost for v in vs)) for who, vs in costs.items()]
+    made += [
+        Figure(group, what, who, RATIO, tuple(v.ratio for v in vs)) for who, vs in costs.items()
+    ]
+    return made
 
 
 def _same(what: str, found: int, expected: int) -> None:

@@ -97,7 +97,7 @@ def measure_outside(extent: Extent, said: Callable[[str], None]) -> Iterator[Fig
         frames = bench.frames(draw(random, case.prefixes, extent.sources, share=0.5, zipf=False))
         costs: dict[str, list[float]] = {WITHOUT: [], OURS: []}
         start = 0
-        for number in range(2 * extent.rounds):
+        for number in range(extent.stops):
             for who in (WITHOUT, OURS) if number % 2 == 0 else (OURS, WITHOUT):
                 gateway.stop()
                 if who == OURS:
@@ -105,9 +105,9 @@ def measure_outside(extent: Extent, said: Callable[[str], None]) -> Iterator[Fig
                     time.sleep(0.1)
                 with cores.sending():
                     chunks = []
-                    _, start = cost_ns(sock, frames, extent.packets // 4, start)
+                    _, start = cost_ns(sock, frames, extent.packets, start)
                     for _ in range(_CHUNKS):
-                        cost, start = cost_ns(sock, frames, extent.packets // _CHUNKS, start)
+                        cost, start = cost_ns(sock, frames, extent.packets // 2, start)
                         chunks.append(cost)
                 costs[who].append(median(chunks))
         yield from side_by_side(OUTSIDE, what_outside(count), "ns", costs, WITHOUT)

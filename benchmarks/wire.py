@@ -15,21 +15,18 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import cores
-
 T = TypeVar("T")
 
 SENDER_NET, SINK_NET = "10.201.0", "10.202.0"
 FRAME_BYTES = 60
 _BATCH = 1024
-_LEAST_ROUNDS = 3
 _SOL_PACKET, _QDISC_BYPASS = 263, 20
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -234,33 +231,3 @@ def cost_ns(sock: socket.socket, frames: Frames, packets: int, start: int = 0) -
     begun = time.thread_time_ns()
     after = frames.send(sock, start, packets)
     return (time.thread_time_ns() - begun) / packets, after
-
-
-def alternate(
-    sock: socket.socket,
-    frames: Frames,
-    variants: Sequence[tuple[str, Callable[[], None]]],
-    *,
-    rounds: int,
-    packets: int,
-    within_s: float = 60.0,
-) -> dict[str, list[float]]:
-    """Costs of each variant, round by round; `variants` are names and what puts them in force.
-    After three rounds none begins later than `within_s`.
-
-    Sent from the sender's core, put in force from the other. Every second round goes backwards, so
-    that nobody always comes after the same one.
-    """
-    costs: dict[str, list[float]] = {name: [] for name, _ in variants}
-    start = 0
-    begun = time.monotonic()
-    for number in range(rounds):
-        if number >= _LEAST_ROUNDS and time.monotonic() - begun > within_s:
-            break
-        for name, put in variants if number % 2 == 0 else variants[::-1]:
-            put()
-            with cores.sending():
-                _, start = cost_ns(sock, frames, packets // 10, start)
-                cost, start = cost_ns(sock, frames, packets, start)
-            costs[name].append(cost)
-    return costs

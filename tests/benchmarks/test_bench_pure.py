@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+from benchmarks.beside import Beside, steady_ones
 from benchmarks.case import Case, prefix_lines
 from benchmarks.changes import with_one_row_more
 from benchmarks.counters import attributes
@@ -104,3 +105,17 @@ def test_expected_counts_agree_with_looking_up_one_by_one() -> None:
     expected = {name: one_by_one.count(name) for name in set(one_by_one) if name is not None}
     assert case.expected(sources) == expected
     assert expected
+
+
+def test_a_cost_is_held_against_what_it_stands_between() -> None:
+    beside = Beside(cost=150.0, before=100.0, after=108.0)
+    assert beside.steady
+    assert beside.ratio == 150 / 104
+
+
+def test_what_spans_a_change_of_the_machines_speed_is_left_out_if_enough_is_left() -> None:
+    spans = Beside(cost=150.0, before=100.0, after=190.0)
+    steady = [Beside(cost=120.0, before=100.0, after=at) for at in (100.0, 101.0, 102.0)]
+    assert not spans.steady
+    assert steady_ones([*steady, spans]) == steady
+    assert steady_ones([*steady[:2], spans]) == [*steady[:2], spans]
