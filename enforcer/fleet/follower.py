@@ -34,6 +34,8 @@ from enforcer.fleet.watching import FIRST_WAIT_S, LONGEST_WAIT_S, watch
 LEASE_S = 30
 # A watch only makes it quick: what it might have missed is looked for this often.
 LOOK_S = 10.0
+# Where no daemon ran that could be asked, one that has begun is noticed this soon.
+BEGUN_S = 1.0
 # What a revision was refused for may have gone: a full disk, a clock that was wrong.
 RETRY_S = 60.0
 # A daemon that did not answer is asked again soon, then ever more slowly.
@@ -290,7 +292,15 @@ class Follower:
                 if not lost:
                     log.warning("etcd_lost", error=str(error), done="what is in force stays")
                 lost, pause_s = True, pauses.next_s()
-            poke.wait(pause_s)
+            self._rest(poke, pause_s)
+
+    def _rest(self, poke: Poke, pause_s: float) -> None:
+        """Until somebody pokes, the pause is over, or a daemon begins where none could be asked."""
+        until = time.monotonic() + pause_s
+        while self._unasked and until - time.monotonic() > BEGUN_S:
+            if poke.wait(BEGUN_S) or answers(self.ask):
+                return
+        poke.wait(max(0.0, until - time.monotonic()))
 
     def _rest_s(self) -> float:
         if self._waits is None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,32 @@ def test_a_daemon_that_has_begun_since_is_asked_once(world: World, begun_anew: b
         world.follower.turn()
     assert (world.asked, world.loaded) == (3, MORE)
     assert (world.report().revision, world.report().healthy) == (2, True)
+
+
+def test_a_daemon_that_begins_ends_the_rest_before_the_next_look(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enforcer.fleet.follower.BEGUN_S", 0.01)
+    world.publish(2, MORE)
+    world.daemon = gone(FileNotFoundError())
+    world.follower.turn()
+    looks = []
+
+    def ask(verb: str, **more: Any) -> Mapping[str, Any]:
+        looks.append(verb)
+        world.daemon = LOADED if len(looks) == 3 else world.daemon
+        return world.ask(verb, **more)
+
+    world.follower.ask = ask
+    begun = time.monotonic()
+    world.follower._rest(Poke(), 600.0)
+    assert time.monotonic() - begun < 300
+    assert looks == ["status"] * 3
+    world.follower.turn()
+    assert (world.report().revision, world.report().healthy) == (2, True)
+    # From then on a watch and the next look are enough.
+    world.follower._rest(Poke(), 0.05)
+    assert looks[3:] == ["status", "reload", "status"]
 
 
 def test_what_a_daemon_that_has_begun_since_refuses_is_reported(world: World) -> None:

@@ -25,7 +25,7 @@ from tests.kernel.edge_worlds import (
 )
 from tests.kernel.slowness import patient, whole
 
-pytestmark = [pytest.mark.kernel, pytest.mark.alone]
+pytestmark = [pytest.mark.kernel, pytest.mark.punctual]
 LASTS_S, AFTERWARDS_S, STEP_S = whole(3), patient(1), whole(2)
 # Of a lease; it is renewed when a third of it is gone.
 LEASE_S = whole(5)
