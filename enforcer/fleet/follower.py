@@ -287,16 +287,19 @@ class Follower:
                 if lost:
                     log.info("etcd_back")
                 pauses.over()
-                lost, pause_s = False, self._rest_s()
+                lost = False
             except EtcdError as error:
                 if not lost:
                     log.warning("etcd_lost", error=str(error), done="what is in force stays")
-                lost, pause_s = True, pauses.next_s()
-            self._rest(poke, pause_s)
+                lost = True
+            if lost:
+                poke.wait(pauses.next_s())
+            else:
+                self._rest(poke)
 
-    def _rest(self, poke: Poke, pause_s: float) -> None:
-        """Until somebody pokes, the pause is over, or a daemon begins where none could be asked."""
-        until = time.monotonic() + pause_s
+    def _rest(self, poke: Poke) -> None:
+        """Until somebody pokes, it is time, or a daemon begins where none could be asked."""
+        until = time.monotonic() + self._rest_s()
         while self._unasked and until - time.monotonic() > BEGUN_S:
             if poke.wait(BEGUN_S) or answers(self.ask):
                 return
