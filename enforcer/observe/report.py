@@ -40,6 +40,8 @@ REFUSED = {
     "promise": "rules that would have broken a promise",
 }
 OPEN, UNTOLD = "still on", "its end is not on the record"
+# Closed while no daemon ran: the kernel goes on until the end or the lease.
+LINGERS = "closed early, but the kernel may still arm it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +124,12 @@ class Report:
 
 @dataclass(slots=True)
 class _Opening:
+    """`disarmed_at`, `closed_at`: what people decided before its end is on the record, if it is."""
+
     opened: Mapping[str, Any]
     ended: Mapping[str, Any] = field(default_factory=dict)
+    disarmed_at: datetime | None = None
+    closed_at: datetime | None = None
 
 
 def build(
@@ -145,6 +151,8 @@ def build(
             openings.setdefault(key, _Opening({})).opened = record.values
         elif record.what == "ended":
             openings[key] = _Opening(record.values, record.values)
+        elif record.what in ("closed", "disarmed"):
+            _decided(record, openings.values())
     shown = sorted(_shown(openings.values(), now), key=lambda s: (s.armed_at, s.window))
     inside = (s for s in shown if s.armed_at < ends and (s.ended_at or now) > begins)
     newest = verified.newest
@@ -160,6 +168,20 @@ def build(
         (newest.seq, newest.digest) if newest else None,
         tuple(sorted(incidents.values(), key=lambda i: (i.first_at, i.what, i.detail))),
     )
+
+
+def _decided(record: Record, openings: Iterable[_Opening]) -> None:
+    """Without a daemon nobody else tells that a window ended. `disarm` ends all that is on, and of
+    no window in particular every one; `close` may be about an occurrence that is ahead.
+    """
+    window, starts_at = record.text("window"), instant(record.values, "starts_at")
+    for opening in openings:
+        if opening.ended or window not in ("", _text(opening.opened, "window")):
+            continue
+        if record.what == "disarmed":
+            opening.disarmed_at = opening.disarmed_at or record.at
+        elif window and starts_at in (None, instant(opening.opened, "starts_at")):
+            opening.closed_at = opening.closed_at or record.at
 
 
 def _happened(record: Record, known: dict[tuple[str, str], Incident]) -> None:
@@ -194,8 +216,8 @@ def _shown(openings: Iterable[_Opening], now: datetime) -> Iterator[Shown]:
         if starts_at is None or ends_at is None or armed_at is None:
             continue
         how = WHY.get(str(ended.get("why")), "ended") if ended else OPEN
-        if not ended and ends_at <= now:
-            ended_at, how = ends_at, UNTOLD
+        if not ended:
+            ended_at, how = _end_untold(opening, ends_at, now)
         measures = v.get("measures")
         yield Shown(
             window=_text(v, "window"),
@@ -215,6 +237,15 @@ def _shown(openings: Iterable[_Opening], now: datetime) -> Iterator[Shown]:
             totals=_totals(ended.get("totals")),
             totals_at=instant(ended, "totals_at"),
         )
+
+
+def _end_untold(opening: _Opening, ends_at: datetime, now: datetime) -> tuple[datetime | None, str]:
+    """When, at the latest, a window ended whose end is not on the record, and how."""
+    if opening.disarmed_at is not None and opening.disarmed_at < ends_at:
+        return opening.disarmed_at, WHY["disarmed"]
+    if opening.closed_at is not None:
+        return (ends_at, WHY["closed"]) if ends_at <= now else (None, LINGERS)
+    return (ends_at, UNTOLD) if ends_at <= now else (None, OPEN)
 
 
 def _totals(rows: Any) -> Totals | None:

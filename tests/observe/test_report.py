@@ -101,6 +101,63 @@ def test_a_window_whose_end_is_not_on_record_ended_at_its_declared_end(tmp_path:
     assert "not known" in "\n".join(lines(told))
 
 
+def test_what_was_disarmed_without_a_daemon_is_over_and_what_was_closed_is_not_said_to_be_on(
+    tmp_path: Path,
+) -> None:
+    names = ("out", "shut", "later", "on")
+    opened = {n: opening(n, NOW - DAY, NOW + DAY) for n in names}
+    ahead = {"window": "later", "starts_at": opening("", NOW + 2 * DAY, NOW)["starts_at"]}
+    told = report(
+        written(
+            tmp_path,
+            [
+                *(event("armed", NOW - DAY, opened[n]) for n in names),
+                event("closed", NOW - 3 * HOUR, {"window": "shut"}),
+                event("closed", NOW - 3 * HOUR, ahead),
+                event("disarmed", NOW - 2 * HOUR, {"window": "out"}),
+            ],
+        )
+    )
+    assert {w.window: (w.ended_at, w.exact, w.how) for w in told.windows} == {
+        "out": (NOW - 2 * HOUR, False, "closed early"),
+        "shut": (None, False, "closed early, but the kernel may still arm it"),
+        "later": (None, False, "still on"),
+        "on": (None, False, "still on"),
+    }
+    assert told.unknown == 1
+
+
+def test_a_disarm_of_no_window_in_particular_ended_all_that_were_on(tmp_path: Path) -> None:
+    first, second = (opening(n, NOW - DAY, NOW + DAY) for n in ("ddos", "exam"))
+    after = opening("after", NOW - HOUR, NOW + DAY)
+    told = report(
+        written(
+            tmp_path,
+            [
+                event("armed", NOW - DAY, first),
+                event("armed", NOW - DAY, second),
+                event("disarmed", NOW - 2 * HOUR, {"window": ""}),
+                event("armed", NOW - HOUR, after),
+            ],
+        )
+    )
+    assert [(w.window, w.ended_at) for w in told.windows] == [
+        ("ddos", NOW - 2 * HOUR),
+        ("exam", NOW - 2 * HOUR),
+        ("after", None),
+    ]
+    assert "in force    2026-10-14 17:00 to 2026-10-15 15:00 PKT" in "\n".join(lines(told))
+
+
+def test_what_was_closed_without_a_daemon_was_on_to_its_declared_end_at_the_latest(
+    tmp_path: Path,
+) -> None:
+    shut = opening("shut", NOW - DAY, NOW - HOUR)
+    events = [event("armed", NOW - DAY, shut), event("closed", NOW - 3 * HOUR, shut)]
+    (told,) = report(written(tmp_path, events)).windows
+    assert (told.ended_at, told.exact, told.how) == (NOW - HOUR, False, "closed early")
+
+
 def test_a_record_of_nothing_is_a_report_of_nothing(tmp_path: Path) -> None:
     text = "\n".join(lines(report(written(tmp_path, []))))
     assert "0 windows" in text
