@@ -133,15 +133,20 @@ def close(
     return _closed(orders, now, [found], by, "closed")
 
 
-def close_all(orders: Orders, now: datetime, on: Iterable[Entry], by: str) -> Decision:
-    """`disarm`: ends every occurrence that is on. Where none is, that it was asked is on record."""
+def close_all(
+    orders: Orders, now: datetime, on: Iterable[Entry], by: str, also: Iterable[Event] = ()
+) -> Decision:
+    """`disarm`: ends every occurrence that is on, and puts on record what else it ends. Where there
+    is nothing, that it was asked is on record.
+    """
     decision = _closed(orders, now, list(on), by, "disarmed")
-    return decision if decision.events else replace(decision, events=(disarmed(now, by),))
+    events = (*decision.events, *also) or (disarmed(now, by),)
+    return replace(decision, events=events)
 
 
-def disarmed(now: datetime, by: str) -> Event:
-    """Of no window in particular."""
-    return Event(now, "disarmed", by, "", "")
+def disarmed(now: datetime, by: str, window: str = "", reference: str = "") -> Event:
+    """Of no window in particular, or of one that is armed although it is on no longer."""
+    return Event(now, "disarmed", by, window, reference)
 
 
 def lapse(policy: Policy, orders: Orders, now: datetime) -> Decision | None:

@@ -5,6 +5,7 @@ otherwise everything of ours is taken out of the kernel here and now.
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Collection
 
@@ -58,10 +59,10 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
     from enforcer.ruleset.diff import teardown
 
     # First on record, then out of the kernel: a daemon that starts in between leaves them closed.
-    closed, warning, unnoted = _remember(args)
+    armed = _armed()
+    closed, warning, unnoted = _remember(args, armed)
     kernel = NftKernel()
     clock = SystemClock()
-    armed: set[str] = set()
     # Another program's transaction may come between the read and ours: read again.
     for attempt in range(5):
         state = kernel.read()
@@ -87,7 +88,10 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
         )
     else:
         print(f"{reason}; so the kernel was asked directly")
-        print(f"disarmed: {', '.join(sorted(armed))}" if armed else "nothing was armed")
+        ended = sorted(armed | set(closed))
+        print(f"disarmed: {', '.join(ended)}" if ended else "nothing was armed")
+        if due := sorted(set(closed) - armed):
+            print(f"only due, not armed: {', '.join(due)}; closed all the same, and stays so")
         print("everything of enforcer is out of the kernel")
         sys.stdout.flush()
         if error:
@@ -95,6 +99,25 @@ def _without_daemon(args: argparse.Namespace, reason: str) -> int:
         if warning:
             print(warning, file=sys.stderr)
     return EXIT_FAILED if error else 0
+
+
+def _armed() -> set[str]:
+    """What the kernel arms before anything is done. Raises KernelError where this user must not
+    touch the kernel: then nothing is noted either, for nothing will be done.
+    """
+    from enforcer.held import armed_windows
+    from enforcer.kernel.nft import NftKernel
+
+    try:
+        kernel = NftKernel()
+        try:
+            return set(armed_windows(kernel.read()))
+        finally:
+            kernel.close()
+    except KernelError as error:
+        if error.errno in (errno.EPERM, errno.EACCES):
+            raise
+        return set()
 
 
 def _again(unnoted: str, armed: Collection[str]) -> str:
@@ -105,9 +128,12 @@ def _again(unnoted: str, armed: Collection[str]) -> str:
     return f"{unnoted}; a daemon started now would arm them again: {names}; edit them first"
 
 
-def _remember(args: argparse.Namespace) -> tuple[list[str], str | None, str | None]:
+def _remember(
+    args: argparse.Namespace, armed: Collection[str]
+) -> tuple[list[str], str | None, str | None]:
     """Notes the occurrences that are on, so that a daemon started later leaves them closed; their
-    windows, what went wrong, and why they are not noted.
+    windows, what went wrong, and why they are not noted. Of the windows that are armed and on no
+    longer (they were closed while no daemon ran) it is put on record when they end.
     """
     from enforcer.cli.deciding import stamped
     from enforcer.cli.places import orders, state_dir
@@ -130,6 +156,9 @@ def _remember(args: argparse.Namespace) -> tuple[list[str], str | None, str | No
             fact += f", nor is this on the record ({error.strerror or error})"
         return [], None, fact
     on = on_at(policy, before, now)
-    decision = close_all(before, now, on, me())
+    closed = [e.activation.id for e in on]
+    known = {w.id: w.reference for w in policy.windows}
+    also = (disarmed(now, me(), w, known.get(w, "")) for w in sorted({*armed} - {*closed}))
+    decision = close_all(before, now, on, me(), also)
     warning = keep(state_dir(), before, stamped(decision, policy, registries))
-    return [e.activation.id for e in on], warning, None
+    return closed, warning, None

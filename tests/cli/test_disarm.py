@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import json
+from datetime import timedelta
+
+import pytest
+
+from enforcer.errors import KernelError
+from enforcer.kernel import nft
 from enforcer.kernel.fake import FakeKernel
 from enforcer.ruleset.transaction import KernelState
 from enforcer.standing import read_orders
-from tests.cli.cli_worlds import Place
+from tests.cli.cli_worlds import Place, window_text
 
 
 def empty(state: KernelState) -> bool:
@@ -52,6 +60,64 @@ def test_it_works_with_a_broken_configuration_and_says_what_follows(
     said = place.run("disarm", "--format", "json")
     later = "a daemon started now would arm them: edit their windows first"
     assert (said.code, said.json["error"]) == (1, f"{refused}{later}")
+
+
+def record(place: Place) -> list[tuple[str, str]]:
+    lines = (place.state_dir / "audit.jsonl").read_text().splitlines()
+    return [(told["what"], told["window"]) for told in map(json.loads, lines)]
+
+
+def test_what_was_closed_without_a_daemon_and_is_armed_is_on_record_as_disarmed(
+    place: Place, kernel: FakeKernel
+) -> None:
+    hour = timedelta(hours=1)
+    both = (window_text(n, place.now - hour, place.now + hour) for n in ("ddos", "exam"))
+    place.write(windows="".join(both))
+    place.daemon(kernel).step()
+    assert place.run("close", "exam").code == 1
+    assert "disarmed: ddos, exam\n" in place.run("disarm").out
+    assert record(place) == [("closed", "exam"), ("disarmed", "ddos"), ("disarmed", "exam")]
+    last = (place.state_dir / "audit.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["reference"] == "NOC-1"
+
+
+def test_what_the_files_have_no_longer_is_on_record_as_disarmed(
+    place: Place, kernel: FakeKernel
+) -> None:
+    place.daemon(kernel).step()
+    place.write(windows="")
+    assert "disarmed: ddos\n" in place.run("disarm").out
+    assert record(place) == [("disarmed", "ddos")]
+
+
+def test_a_window_that_is_only_due_is_named_for_it_is_closed_as_well(
+    place: Place, kernel: FakeKernel
+) -> None:
+    said = place.run("disarm")
+    assert (said.code, said.out.splitlines()[1:]) == (
+        0,
+        [
+            "disarmed: ddos",
+            "only due, not armed: ddos; closed all the same, and stays so",
+            "everything of enforcer is out of the kernel",
+        ],
+    )
+    assert record(place) == [("disarmed", "ddos")]
+    assert "nothing was armed" in place.run("disarm").out
+
+
+def test_who_must_not_touch_the_kernel_closes_nothing(
+    place: Place, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied() -> None:
+        raise KernelError("open netlink", errno.EPERM, "not permitted; run as root")
+
+    place.daemon(kernel).step()
+    monkeypatch.setattr(nft, "NftKernel", denied)
+    said = place.run("disarm")
+    assert (said.code, said.err) == (1, "enforcer: open netlink: not permitted; run as root\n")
+    assert read_orders(place.state_dir).every == ()
+    assert not (place.state_dir / "audit.jsonl").exists()
 
 
 def test_another_program_in_between_does_not_hinder_it(place: Place, kernel: FakeKernel) -> None:
