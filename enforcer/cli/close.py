@@ -6,8 +6,9 @@ import argparse
 import sys
 
 from enforcer.cli.deciding import UnreachableError, decided, iso, show
-from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import instant
+from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
+from enforcer.cli.terminal import instant, print_json, utc_short
+from enforcer.errors import PolicyError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +37,38 @@ def run(args: argparse.Namespace) -> int:
     except UnreachableError as error:
         print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
         return EXIT_FAILED
+    except PolicyError as error:
+        return _refused(args, error)
     # An answer with an occurrence names the windows that were ended by it.
     already = answer.get("occurrence") and not answer.get("windows")
     return show(args, answer, "already closed" if already else "closed")
+
+
+def _refused(args: argparse.Namespace, refused: PolicyError) -> int:
+    """Without a daemon and without a configuration nothing can be closed: what goes on, and how it
+    is ended all the same.
+    """
+    fact = f"nothing is closed: no daemon runs, and {args.config} is refused"
+    said = f"{fact}; {_goes_on(args.id)}"
+    if args.format == "json":
+        nothing = {"warning": None, "windows": [], "occurrence": None, "daemon": False}
+        print_json({"error": f"{refused}\n{said}", **nothing})
+    else:
+        print(f"{refused}\nenforcer: {said}", file=sys.stderr)
+    return EXIT_CONFIG
+
+
+def _goes_on(window: str) -> str:
+    from enforcer.cli.arming import held_now
+    from enforcer.clock import SystemClock
+    from enforcer.policy.words import shown
+
+    held, now = held_now(), SystemClock().now()
+    name = shown(window)
+    remedy = "to end all that is armed, without a configuration: enforcer disarm"
+    if held.state is None:
+        return f"whether the kernel arms {name} is not known ({held.reason}); {remedy}"
+    if window not in held.armed:
+        return f"the kernel does not arm {name}; mend the file, and close it again"
+    until = utc_short(now + held.armed[window])
+    return f"the kernel still arms {name}, until {until} at the latest; {remedy}"

@@ -500,6 +500,38 @@ def test_what_is_closed_without_a_daemon_and_armed_in_the_kernel_is_no_success(
     assert enforcer("close", "ddos")[::2] == (0, "no daemon runs; it acts by this when it does\n")
 
 
+def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_what_ends_it(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")[0] == 0
+    running.stop()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+    (enforcer.etc / "windows.d" / "bad.yaml").write_text("- id: x\n\treason: y\n")
+    nothing = f"enforcer: nothing is closed: no daemon runs, and {enforcer.config} is refused; "
+    remedy = "to end all that is armed, without a configuration: enforcer disarm"
+    code, out, err = enforcer("close", "ddos")
+    place, said = err.splitlines()
+    assert (code, out) == (78, "")
+    assert place == "windows.d/bad.yaml:2:1: has a tab; use spaces"
+    assert said.startswith(f"{nothing}the kernel still arms ddos, until ")
+    assert said.endswith(f"Z at the latest; {remedy}")
+    answer = enforcer.json("close", "ddos")
+    assert answer["error"].splitlines()[0] == place
+    assert (answer["daemon"], answer["windows"], answer["occurrence"]) == (False, [], None)
+    assert running.armed() == {"ddos"}
+    assert enforcer("close", "other")[2].splitlines()[1] == (
+        f"{nothing}the kernel does not arm other; mend the file, and close it again"
+    )
+
+    def denied() -> None:
+        raise KernelError("open netlink", 1, "not permitted; run as root")
+
+    monkeypatch.setattr(nft, "NftKernel", denied)
+    unknown = "whether the kernel arms ddos is not known (open netlink: not permitted; run as root)"
+    assert enforcer("close", "ddos")[2].splitlines()[1] == f"{nothing}{unknown}; {remedy}"
+    assert [e["what"] for e in enforcer.record()].count("closed") == 0
+
+
 def test_what_is_closed_already_is_said_to_be(enforcer: Place, running: Running) -> None:
     assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")[0] == 0
     assert enforcer("close", "ddos")[1].startswith("closed ddos: closed, ")
