@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
 
 from enforcer.cli.deciding import UnreachableError, decided, iso, show
 from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
@@ -51,7 +52,12 @@ def _refused(args: argparse.Namespace, refused: PolicyError) -> int:
     fact = f"nothing is closed: no daemon runs, and {args.config} is refused"
     said = f"{fact}; {_goes_on(args.id)}"
     if args.format == "json":
-        nothing = {"warning": None, "windows": [], "occurrence": None, "daemon": False}
+        nothing: dict[str, Any] = {
+            "warning": None,
+            "windows": [],
+            "occurrence": None,
+            "daemon": False,
+        }
         print_json({"error": f"{refused}\n{said}", **nothing})
     else:
         print(f"{refused}\nenforcer: {said}", file=sys.stderr)

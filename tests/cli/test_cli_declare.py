@@ -513,21 +513,23 @@ def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_wha
     place, said = err.splitlines()
     assert (code, out) == (78, "")
     assert place == "windows.d/bad.yaml:2:1: has a tab; use spaces"
-    assert said.startswith(f"{nothing}the kernel still arms ddos, until ")
+    assert said.startswith(f'{nothing}the kernel still arms "ddos", until ')
     assert said.endswith(f"Z at the latest; {remedy}")
     answer = enforcer.json("close", "ddos")
     assert answer["error"].splitlines()[0] == place
     assert (answer["daemon"], answer["windows"], answer["occurrence"]) == (False, [], None)
     assert running.armed() == {"ddos"}
     assert enforcer("close", "other")[2].splitlines()[1] == (
-        f"{nothing}the kernel does not arm other; mend the file, and close it again"
+        f'{nothing}the kernel does not arm "other"; mend the file, and close it again'
     )
 
     def denied() -> None:
         raise KernelError("open netlink", 1, "not permitted; run as root")
 
     monkeypatch.setattr(nft, "NftKernel", denied)
-    unknown = "whether the kernel arms ddos is not known (open netlink: not permitted; run as root)"
+    unknown = (
+        'whether the kernel arms "ddos" is not known (open netlink: not permitted; run as root)'
+    )
     assert enforcer("close", "ddos")[2].splitlines()[1] == f"{nothing}{unknown}; {remedy}"
     assert [e["what"] for e in enforcer.record()].count("closed") == 0
 
