@@ -7,6 +7,7 @@ answer, or none at all, is told apart: only then may somebody act in its place.
 from __future__ import annotations
 
 import contextlib
+import grp
 import json
 import os
 import pwd
@@ -123,6 +124,21 @@ def ask(directory: Path, verb: str, *, wait_s: float | None = None, **arguments:
     return answer
 
 
+def _who_may(path: Path) -> str:
+    """Whom the socket hears, by the group of it, or of its directory where that is closed."""
+    for place in (path, path.parent):
+        with contextlib.suppress(OSError):
+            gid = place.stat().st_gid
+            if gid == 0:
+                return "run as root"
+            try:
+                group = grp.getgrgid(gid).gr_name
+            except KeyError:
+                group = str(gid)
+            return f"run as root or as a member of group {group}"
+    return "run as root or as a member of group enforcer"
+
+
 def _asked(path: Path, request: bytes, wait_s: float) -> bytes:
     """What comes back; nothing when the other side hung up."""
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
@@ -137,9 +153,7 @@ def _asked(path: Path, request: bytes, wait_s: float) -> bytes:
         except (BrokenPipeError, ConnectionResetError):
             return b""
         except PermissionError as error:
-            raise DeniedError(
-                f"{path}: no permission; run as root or as a member of group enforcer"
-            ) from error
+            raise DeniedError(f"{path}: no permission; {_who_may(path)}") from error
         except TimeoutError as error:
             raise HungDaemonError(
                 f"{path}: the daemon does not answer within {wait_s:g} s; it may hang"

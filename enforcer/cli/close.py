@@ -36,7 +36,9 @@ def run(args: argparse.Namespace) -> int:
             at=iso(args.at),
         )
     except UnreachableError as error:
-        print(f"enforcer: {error}; `enforcer disarm` works without it", file=sys.stderr)
+        # `disarm` acts in the place of a daemon that hangs, and of no daemon that may live.
+        remedy = "" if error.denied else "; `enforcer disarm` works without it"
+        print(f"enforcer: {error}{remedy}", file=sys.stderr)
         return EXIT_FAILED
     except PolicyError as error:
         return _refused(args, error)

@@ -29,7 +29,16 @@ Decide = Callable[["Policy", "Orders", datetime, str], "Decision"]
 
 
 class UnreachableError(Exception):
-    """There may be a daemon, but it does not answer, or not to this user."""
+    """There may be a daemon, but it does not answer, or not to this user.
+
+    `denied`: it must not be, or is not, heard at all; then `disarm` is refused as well.
+    """
+
+    @property
+    def denied(self) -> bool:
+        from enforcer.control import DeniedError
+
+        return isinstance(self.__cause__, DeniedError)
 
 
 # A daemon may start, or end, while it is asked.

@@ -36,12 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import run_dir
     from enforcer.clock import SystemClock
-    from enforcer.control import DeniedError, NoDaemonError, ask
+    from enforcer.control import DeniedError, NoDaemonError, TurnedAwayError, ask
 
     try:
         answer = ask(run_dir(), "status")
     except DeniedError as error:
-        return _unanswered(args, str(error))
+        return _unanswered(args, str(error), denied=not isinstance(error, TurnedAwayError))
     except NoDaemonError as error:
         return _unanswered(args, f"{error}; {error.remedy}")
     if args.format == "json":
@@ -53,22 +53,27 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unanswered(args: argparse.Namespace, reason: str) -> int:
+def _unanswered(args: argparse.Namespace, reason: str, *, denied: bool = False) -> int:
     from enforcer.cli.arming import held_now
     from enforcer.clock import SystemClock
 
     held = held_now()
     now = SystemClock().now()
     if args.format == "json":
-        print_json(unanswered_view(reason, held, now))
+        print_json(unanswered_view(reason, held, now, denied=denied))
     else:
-        print("\n".join(unanswered_text(reason, held, now, Painter(args), terminal_columns())))
+        paint, columns = Painter(args), terminal_columns()
+        print("\n".join(unanswered_text(reason, held, now, paint, columns, denied=denied)))
         print(f"enforcer: {reason}", file=sys.stderr)
     return EXIT_FAILED
 
 
-def unanswered_view(reason: str, held: Held, now: datetime) -> dict[str, Any]:
-    """`armed` is None when the kernel cannot be asked: unknown is not the same as nothing."""
+def unanswered_view(
+    reason: str, held: Held, now: datetime, *, denied: bool = False
+) -> dict[str, Any]:
+    """`armed` is None when the kernel cannot be asked, and `daemon` when this user must not ask
+    one: unknown is not the same as nothing.
+    """
     from enforcer.observe.views import utc_text
 
     windows = [
@@ -78,16 +83,24 @@ def unanswered_view(reason: str, held: Held, now: datetime) -> dict[str, Any]:
     known = held.state is not None
     return {
         "error": reason,
-        "daemon": False,
+        "daemon": None if denied else False,
         "armed": list(held.armed) if known else None,
         "kernel": {"windows": windows if known else None, "reason": held.reason},
     }
 
 
 def unanswered_text(
-    reason: str, held: Held, now: datetime, paint: Painter, columns: int | None = None
+    reason: str,
+    held: Held,
+    now: datetime,
+    paint: Painter,
+    columns: int | None = None,
+    *,
+    denied: bool = False,
 ) -> list[str]:
-    """What the kernel does by itself, and for how long."""
+    """What the kernel does by itself, and for how long. `denied`: there may be a daemon, which this
+    user must not ask.
+    """
     if held.state is None:
         kernel = f"unknown ({held.reason})"
     elif held.reason is not None:
@@ -102,7 +115,12 @@ def unanswered_text(
         kernel += "\nto end it now: enforcer disarm"
     else:
         kernel = "nothing" + _left_behind(held)
-    return fields([("daemon", paint("does not answer", "red")), ("armed", kernel)], columns)
+    silent = (
+        paint("not known: no permission to ask it", "yellow")
+        if denied
+        else paint("does not answer", "red")
+    )
+    return fields([("daemon", silent), ("armed", kernel)], columns)
 
 
 def _left_behind(held: Held) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import select
 import socket
@@ -193,6 +194,33 @@ def test_a_daemon_that_turns_everybody_away_is_not_taken_for_none(tmp_path: Path
             ask(tmp_path, "disarm")
         stop.set()
         thread.join()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+@pytest.mark.parametrize(
+    ("gid", "remedy"),
+    [
+        (0, "run as root"),
+        (grp.getgrnam("nogroup").gr_gid, "run as root or as a member of group nogroup"),
+        (48_151, "run as root or as a member of group 48151"),
+    ],
+)
+def test_who_must_not_ask_is_told_who_may(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, gid: int, remedy: str
+) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr("enforcer.control._connect", denied)
+    os.chown(tmp_path, -1, gid)
+    # One who must not look into the directory sees whose that is.
+    with pytest.raises(DeniedError, match=f"control.sock: no permission; {remedy}$"):
+        ask(tmp_path, "status")
+    (tmp_path / "control.sock").touch()
+    os.chown(tmp_path / "control.sock", -1, gid)
+    os.chown(tmp_path, -1, 1)
+    with pytest.raises(DeniedError, match=f"control.sock: no permission; {remedy}$"):
+        ask(tmp_path, "status")
 
 
 def said(control: ControlSocket, verb: str) -> socket.socket:

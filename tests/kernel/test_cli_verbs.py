@@ -150,8 +150,21 @@ def test_a_user_who_may_not_speak_to_the_daemon_cannot_disarm_behind_its_back(
     assert (done.returncode, done.stderr) == (
         1,
         (
-            f"enforcer: {gateway.socket}: no permission; run as root or as a member of "
-            "group enforcer\n"
+            # Its group is root's here: nobody but root may speak to it.
+            f"enforcer: {gateway.socket}: no permission; run as root\n"
         ),
     )
     assert gateway.armed()
+
+
+def test_what_is_not_known_for_want_of_rights_is_said_to_be_that(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.socket.chmod(0o000)
+    denied = f"{gateway.socket}: no permission; run as root"
+    done = gateway.run("status", before=NO_CAPABILITIES)
+    assert (done.returncode, done.stderr) == (1, f"enforcer: {denied}\n")
+    assert done.stdout.startswith("daemon  not known: no permission to ask it\narmed   unknown (")
+    done = gateway.run("status", "--format", "json", before=NO_CAPABILITIES)
+    assert json.loads(done.stdout)["daemon"] is None
+    done = gateway.run("close", "ddos", before=NO_CAPABILITIES)
+    assert (done.returncode, done.stderr) == (1, f"enforcer: {denied}\n")
