@@ -276,7 +276,9 @@ def _keep_opening(
 
 
 def _closed(orders: Orders, now: datetime, found: list[Entry], by: str, what: str) -> Decision:
-    after = orders.kept(now).given(closing(e.declared, by, now) for e in found)
+    after = orders.kept(now).given(
+        closing(e.declared, by, now, e.order.shift if e.order else timedelta()) for e in found
+    )
     events = tuple(
         Event(
             now,

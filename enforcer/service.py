@@ -361,7 +361,9 @@ class Service:
             return {"error": f"the daemon reads {config}, not this configuration"}
         try:
             day = date.fromisoformat(str(request.get("day")))
-            wanted = load_configuration(config, before=self._daemon.config).registry
+            wanted = load_configuration(
+                config, self._clock.now(), self._daemon.orders, before=self._daemon.config
+            ).registry
         except PolicyError as error:
             return {"error": f"the daemon cannot load it: {error.problems[0].for_all}"}
         except ValueError:

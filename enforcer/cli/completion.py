@@ -51,7 +51,7 @@ def _window_ids(args: argparse.Namespace) -> list[str]:
     now = SystemClock().now()
     orders, _ = read_or_none_new(state_dir())
     try:
-        policy, _ = load_policy(args.config, now=now)
+        policy, _ = load_policy(args.config, now=now, orders=orders)
     except PolicyError:
         return []
     found = entries(policy, orders, now, now + _AHEAD)

@@ -147,7 +147,7 @@ def _remember(
     now = SystemClock().now()
     before = orders()
     try:
-        policy, registries = load_policy(args.config)
+        policy, registries = load_policy(args.config, now=now, orders=before)
     except PolicyError:
         fact = f"{args.config} is refused, so the windows that are on are not noted"
         try:

@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _examine(args: argparse.Namespace) -> list[Finding]:
     from enforcer import __version__
-    from enforcer.cli.places import run_dir, state_dir
+    from enforcer.cli.places import orders_unsaid, run_dir, state_dir
     from enforcer.clock import SystemClock
     from enforcer.doctor import look, machine
     from enforcer.doctor.feeds import judge_feeds, judge_keys
@@ -62,7 +62,7 @@ def _examine(args: argparse.Namespace) -> list[Finding]:
     findings: list[Finding] = []
     config: Configuration | None = None
     try:
-        config = load_configuration(args.config, now)
+        config = load_configuration(args.config, now, orders_unsaid())
     except PolicyError as error:
         told = counted(error.count, "mistake")
         fact = f"{args.config}: {told}, the first: {error.problems[0].for_all}"

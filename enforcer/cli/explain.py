@@ -71,12 +71,12 @@ def run(args: argparse.Namespace) -> int:
     except QuestionError as error:
         usage_error("explain", str(error))
     with Waiting("reading the configuration"):
-        config = load_configuration(args.config)
-    now = SystemClock().now()
+        now, standing = SystemClock().now(), orders()
+        config = load_configuration(args.config, now, standing)
     today = RadixTree.build(config.registry, now.date())
     tables = plan(today, config.policy.registry.kernel_memory_bytes)
     declared = Declared(
-        config.policy, orders(), config.registry, tables, due=lambda: daemon_due() or ()
+        config.policy, standing, config.registry, tables, due=lambda: daemon_due() or ()
     )
     explained = explain(question, declared, now)
     answer = explained.answer

@@ -76,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.cli.places import orders_unsaid
     from enforcer.clock import SystemClock
     from enforcer.routers import bird, eos, frr, junos
     from enforcer.routers.languages import ExportError, Order, Render
@@ -88,8 +89,9 @@ def run(args: argparse.Namespace) -> int:
     if args.dscp is not None and args.window is not None:
         usage_error("export", "--dscp and --window both say the DSCP; give one of them")
     require_writable(args.output, args.force)
-    config = load_configuration(args.config)
-    at: datetime = args.at or SystemClock().now()
+    now = SystemClock().now()
+    config = load_configuration(args.config, now, orders_unsaid())
+    at: datetime = args.at or now
     about = [f"gateway {config.policy.gateway.name}"]
     dscp = args.dscp
     if args.window is not None:

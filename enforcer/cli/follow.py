@@ -55,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(main: Path) -> None:
+    from enforcer.cli.places import orders_unsaid
+    from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
-    load_configuration(main)
+    load_configuration(main, SystemClock().now(), orders_unsaid())
 
 
 def _run(path: Path, follower: Follower) -> None:

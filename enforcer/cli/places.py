@@ -43,6 +43,13 @@ def orders() -> Orders:
         return Orders(readable=False)
 
 
+def orders_unsaid() -> Orders:
+    """As `orders`, for whoever has to know only what of the files is right: nothing is printed."""
+    from enforcer.standing import read_or_none_new
+
+    return read_or_none_new(state_dir())[0]
+
+
 def past(now: datetime) -> PastGuards:
     """Guard on the record, which the ceilings count. When the record cannot be read it is said on
     standard error: the daemon may refuse what is accepted here.

@@ -67,17 +67,18 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.sources.load import load_configuration
 
     with Waiting("reading the configuration"):
-        config = load_configuration(args.config)
+        now, standing = SystemClock().now(), orders()
+        config = load_configuration(args.config, now, standing)
         policy = config.policy
         # Everything begins and ends at a whole second; a fraction only makes it hard to read.
-        at = args.at or SystemClock().now().replace(microsecond=0)
+        at = args.at or now.replace(microsecond=0)
         tree = RadixTree.build(config.registry, at.date())
         tables = plan(tree, policy.registry.kernel_memory_bytes)
     if args.explain_lookup:
         lines = explain_plan(tables, policy.registry.kernel_memory_bytes)
         print_json({"lookup": lines}) if args.format == "json" else print("\n".join(lines))
         return 0
-    activations = armed_at(policy, orders(), at)
+    activations = armed_at(policy, standing, at)
     kernel = NftKernel()
     try:
         seen_ns = SystemClock().now_ns() if args.at is None else epoch_ns(at)

@@ -41,6 +41,8 @@ def declared(config: Path) -> Policy | None:
     """The policy at `config`, its registry files unread; None where no configuration was named and
     none is in its usual place. Raises PolicyError.
     """
+    from enforcer.cli.places import orders_unsaid
+    from enforcer.clock import SystemClock
     from enforcer.schedule.load import load
     from enforcer.sources.files import ZONES, Reader
 
@@ -49,7 +51,8 @@ def declared(config: Path) -> Policy | None:
     reader = Reader(config.parent)
     documents = reader.documents(config.name)
     reader.done()
-    return load(documents, config.name, ZONES, reader.calendar)
+    now = SystemClock().now()
+    return load(documents, config.name, ZONES, reader.calendar, now, orders_unsaid())
 
 
 def categories_of(config: Path) -> tuple[str, ...] | None:

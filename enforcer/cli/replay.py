@@ -64,13 +64,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import orders
     from enforcer.cli.replaying import PcapWriter, WriteError
+    from enforcer.clock import SystemClock
     from enforcer.ruleset.moments import Moments
     from enforcer.sources.capture import open_capture
     from enforcer.sources.load import load_configuration
 
     _check_usage(args)
-    config = load_configuration(args.config)
-    moments = Moments(config.policy, orders(), config.registry, args.at)
+    standing = orders()
+    config = load_configuration(args.config, SystemClock().now(), standing)
+    moments = Moments(config.policy, standing, config.registry, args.at)
     writer: PcapWriter | None = None
     try:
         capture = open_capture(args.file)

@@ -159,7 +159,7 @@ def _reachable(opened: ExitStack, config: Path, clock: SystemClock) -> ControlSo
     it cannot be had and the configuration is wrong as well: that is to be mended in any case.
     """
     from enforcer.alone import NotAloneError
-    from enforcer.cli.places import run_dir
+    from enforcer.cli.places import orders_unsaid, run_dir
     from enforcer.listening import HeldError
     from enforcer.sources.load import load_configuration
 
@@ -168,7 +168,7 @@ def _reachable(opened: ExitStack, config: Path, clock: SystemClock) -> ControlSo
         control.beside(opened.enter_context(closing(_alone())))
     except KernelError as error:
         if not isinstance(error.__cause__, HeldError | NotAloneError):
-            load_configuration(config, clock.now())
+            load_configuration(config, clock.now(), orders_unsaid())
         raise
     return control
 

@@ -65,13 +65,13 @@ def run(args: argparse.Namespace) -> int:
     from enforcer.schedule.agenda import MOST_SHOWN, TooManyError, entries
     from enforcer.sources.files import load_policy
 
-    now = SystemClock().now()
+    now, standing = SystemClock().now(), orders()
     with Waiting("reading the configuration"):
-        policy, _ = load_policy(args.config, now=now)
+        policy, _ = load_policy(args.config, now=now, orders=standing)
     after = args.after or now
     before = after + timedelta(days=args.days)
     try:
-        every = entries(policy, orders(), after, before, MOST_SHOWN)
+        every = entries(policy, standing, after, before, MOST_SHOWN)
     except TooManyError as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice, pairwise
+from operator import itemgetter
 
 from enforcer.errors import Problem
 from enforcer.policy import limits
@@ -19,7 +20,7 @@ from enforcer.policy.model import Activation, Calendar, Estate, Hijri, Once, Rec
 from enforcer.policy.windows import Placed
 from enforcer.policy.words import shown
 from enforcer.policy.zones import read
-from enforcer.schedule.orders import Orders, counted
+from enforcer.schedule.orders import Order, Orders, counted, still_on
 from enforcer.schedule.past import PastGuards
 from enforcer.schedule.spans import END, FIRST, Span, Told, Unclear, spans
 from enforcer.schedule.together import Armed, check_together
@@ -45,6 +46,7 @@ def check_schedule(
     after, before = horizon((one.window for one in placed), now)
     problems: list[Problem] = []
     armed: list[Armed] = []
+    on: list[Armed] = []
     left = MOST_OCCURRENCES
     for index, one in enumerate(placed):
         # A window declared once is looked at wherever it lies.
@@ -59,10 +61,15 @@ def check_schedule(
         problems += _overlapping(one, own)
         problems += _too_long(one, own)
         opening = _opening(one, own, orders)
-        problems += _moved_together(one, opening)
-        armed += (Armed(a.starts_at, a.ends_at, index, one) for a in opening)
-    armed.sort(key=lambda a: (a.starts_at, a.ends_at, a.index))
-    return problems + check_together(armed, estates, past, now)
+        problems += _moved_together(one, [a for a, _ in opening])
+        for opened, order in opening:
+            closed = order is not None and order.word == "closed"
+            armed.append(Armed(opened.starts_at, opened.ends_at, index, one, closed))
+            if still_on(opened, order, now):
+                on.append(armed[-1])
+    armed.sort()
+    on.sort()
+    return problems + check_together(armed, on, estates, past, now)
 
 
 def _too_many(one: Placed, number: int) -> Problem:
@@ -150,11 +157,16 @@ def _overlap(one: Placed, first: Span, second: Span) -> Problem:
     return one.problem(f"{fact}, and the next begins {hours(apart)} later; {remedy}", "duration")
 
 
-def _opening(one: Placed, own: Iterable[Span], orders: Orders) -> list[Activation]:
-    """The occurrences that open or opened, as the ceilings count them, in order."""
+def _opening(
+    one: Placed, own: Iterable[Span], orders: Orders
+) -> list[tuple[Activation, Order | None]]:
+    """The occurrences that open or opened, as the ceilings count them, in order, and what was
+    decided about each.
+    """
     declared = (Activation(span.starts_at, span.ends_at, one.window) for span in own)
-    every = (counted(d, orders.about(d) if orders.every else None) for d in declared)
-    return sorted(a for a in every if a is not None)
+    ordered = ((d, orders.about(d) if orders.every else None) for d in declared)
+    every = ((counted(d, order), order) for d, order in ordered)
+    return sorted(((a, order) for a, order in every if a is not None), key=itemgetter(0))
 
 
 def _moved_together(one: Placed, opening: Sequence[Activation]) -> Iterator[Problem]:

@@ -28,8 +28,9 @@ class Order:
     """About the occurrence of `window` declared for `starts_at` to `ends_at`.
 
     `closed`: it does not open, or not again. `confirmed`: it opens although it is provisional.
-    `trial`: it opens, but ends at `until` unless it is confirmed by then. `shift` moves an
-    occurrence that opens. `by` and `given_at` are for the record.
+    `trial`: it opens, but ends at `until` unless it is confirmed by then. `shift` moves the
+    occurrence; of one that was closed it tells where it had been moved to. `by` is for the record,
+    `given_at` too, and tells since when what is closed is so.
     """
 
     window: str
@@ -44,8 +45,6 @@ class Order:
     def __post_init__(self) -> None:
         if (self.until is not None) != (self.word == "trial"):
             raise ValueError("a trial, and nothing else, says until when")
-        if self.shift and self.word == "closed":
-            raise ValueError("what is closed does not move")
 
     @property
     def key(self) -> tuple[str, datetime]:
@@ -103,14 +102,16 @@ class Orders:
         return tuple(o for o in self.every if o.until is not None and o.until <= now)
 
 
-def closing(occurrence: Activation, by: str, at: datetime) -> Order:
-    """The order that ends a declared occurrence now, or cancels it."""
-    return Order(occurrence.id, occurrence.starts_at, occurrence.ends_at, "closed", by, at)
+def closing(occurrence: Activation, by: str, at: datetime, shift: timedelta = timedelta()) -> Order:
+    """The order that ends a declared occurrence now, or cancels it. `shift`: as it was moved."""
+    return Order(
+        occurrence.id, occurrence.starts_at, occurrence.ends_at, "closed", by, at, shift=shift
+    )
 
 
 def moved(occurrence: Activation, order: Order | None) -> Activation:
-    """The occurrence as it will be: shifted, and short while it is on trial."""
-    if order is None or order.word == "closed":
+    """The occurrence as it will be, or would have been: shifted, and short while it is on trial."""
+    if order is None:
         return occurrence
     starts_at, ends_at = occurrence.starts_at + order.shift, occurrence.ends_at + order.shift
     if order.until is not None:
@@ -126,6 +127,17 @@ def counted(occurrence: Activation, order: Order | None) -> Activation | None:
         return None
     shift = order.shift if order else timedelta()
     return Activation(occurrence.starts_at + shift, occurrence.ends_at + shift, occurrence.window)
+
+
+def still_on(whole: Activation, order: Order | None, now: datetime | None) -> bool:
+    """True when an occurrence, as `counted`, is on at `now` or may yet be: neither closed, nor a
+    trial that nobody confirmed in time, nor over. Without `now` nothing is over.
+    """
+    if order is not None and order.word == "closed":
+        return False
+    if now is None:
+        return True
+    return whole.ends_at > now and (order is None or order.until is None or order.until > now)
 
 
 def opens(occurrence: Activation, order: Order | None) -> bool:

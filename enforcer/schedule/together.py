@@ -35,6 +35,7 @@ class Armed:
     ends_at: datetime
     index: int
     placed: Placed = field(compare=False)
+    closed: bool = field(default=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -54,16 +55,20 @@ class Guarding:
     estate: str = field(compare=False)
     placed: Placed | None = field(compare=False)
     open: bool = field(compare=False)
+    closed: bool = field(default=False, compare=False)
 
 
 def check_together(
     armed: Sequence[Armed],
+    on: Sequence[Armed],
     estates: Sequence[Estate],
     past: PastGuards = (),
     now: datetime | None = None,
 ) -> list[Problem]:
-    """Every conflict between occurrences, each pair or group of windows once. `past` counts in the
-    ceilings of guard; what is over and cannot be mended at `now` is no conflict.
+    """Every conflict between occurrences, each pair or group of windows once. The ceilings of guard
+    count `armed`, closed ones too, and `past` beside them; of these, `on` are on or may yet be, and
+    they alone can clash in a mark or over a link. What is over and cannot be mended at `now` is no
+    conflict.
     """
     # Staged windows hold back nothing.
     guarding = [
@@ -75,6 +80,7 @@ def check_together(
             a.placed.window.guard.estate,
             a.placed,
             not past or now is None or a.ends_at > now,
+            a.closed,
         )
         for a in armed
         if a.placed.window.guard and not a.placed.window.stage
@@ -83,8 +89,8 @@ def check_together(
     guarding += (_told(p, declared) for p in past)
     guarding.sort()
     return [
-        *_marks(armed),
-        *_shares(armed),
+        *_marks(on),
+        *_shares(on),
         *_guard_chains(guarding, estates),
         *_guard_budget(guarding),
     ]
@@ -237,7 +243,18 @@ def _too_long(chain: Sequence[Guarding], told: set[frozenset[int]]) -> Iterator[
         "windows is one guard window"
     )
     remedy = f"shorten them, or leave a pause of {pause} between them"
-    yield last.problem(f"{fact}; {remedy}", "measures", "guard")
+    yield last.problem(f"{fact}; {remedy}{_closed_ones(chain)}", "measures", "guard")
+
+
+def _closed_ones(guarding: Iterable[Guarding]) -> str:
+    """What to do about windows that were closed: so that nobody closes windows to make room."""
+    where = [f"{g.name} at {g.placed.place}" for g in guarding if g.closed and g.placed is not None]
+    if not where:
+        return ""
+    return (
+        f"; closed early, and counted as declared all the same: {_listed(where)}; of a window that "
+        "is taken out of its file only the time counts that it was armed"
+    )
 
 
 def _group(one: Guarding, groups: dict[str, str]) -> str:
@@ -289,7 +306,9 @@ def _guard_budget(guarding: Sequence[Guarding]) -> Iterator[Problem]:
             fact = f"guard is armed for {hours(length)} of the 30 days from {start:%Y-%m-%dT%H:%MZ}"
             ceiling = f"over the ceiling of {hours(limits.GUARD_ARMED_IN_PERIOD)}"
             remedy = "shorten or remove some, or leave guard out of them"
-            yield last.problem(f"{fact} by {names}, {ceiling}; {remedy}", "measures", "guard")
+            closed = _closed_ones(inside)
+            told = f"{fact} by {names}, {ceiling}; {remedy}{closed}"
+            yield last.problem(told, "measures", "guard")
             return
 
 

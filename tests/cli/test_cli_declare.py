@@ -547,6 +547,60 @@ def test_what_is_closed_already_is_said_to_be(enforcer: Place, running: Running)
     assert [e["what"] for e in enforcer.record()] == ["declared", "closed"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"), [("mark=0x51", "mark=0x52"), ("reserve=wan:60%", "reserve=wan:50%")]
+)
+@pytest.mark.parametrize("daemon", [True, False])
+def test_what_was_closed_makes_room_for_what_would_clash_with_it(
+    enforcer: Place, running: Running, first: str, second: str, *, daemon: bool
+) -> None:
+    if not daemon:
+        running.stop()
+    declare = ("declare", "--for", "2h", *WHY)
+    assert enforcer(*declare, "--measure", first, "--id", "w1")[0] == 0
+    code, _, err = enforcer(*declare, "--measure", second, "--id", "w2")
+    assert code == 78
+    assert "armed too at" in err
+    assert enforcer("close", "w1")[0] == 0
+    code, _, err = enforcer(*declare, "--measure", second, "--id", "w2")
+    assert code == 0, err
+    if daemon:
+        assert running.armed() == {"w2"}
+        assert running.daemon.reload() is None
+    running.stop()
+    # Every command that reads the files knows what is closed.
+    assert [w["state"] for w in enforcer.json("windows")][:1] == ["closed"]
+    assert enforcer("completion", "windows")[1].split() == ["w2"]
+    for verb in (["check"], ["plan"], ["explain", "198.51.100.1"], ["export", "bird"]):
+        assert "armed too at" not in "".join(map(str, enforcer(*verb))), verb
+        assert enforcer(*verb)[0] != 78, verb
+
+
+def test_the_ceilings_of_guard_count_what_was_closed_until_its_file_is_removed(
+    enforcer: Place, running: Running
+) -> None:
+    declare = ("declare", *GUARD, *WHY)
+    assert enforcer(*declare, "--for", "72h", "--id", "w1")[0] == 0
+    assert enforcer("close", "w1")[0] == 0
+    start = f"{SystemClock().now() + timedelta(hours=48):%Y-%m-%dT%H:%M:%SZ}"
+    again = (*declare, "--for", "30h", "--id", "w2", "--start", start)
+    code, _, err = enforcer(*again)
+    assert code == 78
+    assert "over the 72 h ceiling of a guard window" in err
+    assert 'closed early, and counted as declared all the same: "w1" at windows.d/w1.yaml' in err
+    (enforcer.etc / "windows.d" / "w1.yaml").unlink()
+    code, _, err = enforcer(*again)
+    assert code == 0, err
+
+
+def test_a_shifted_occurrence_is_closed_where_it_was_moved_to(enforcer: Place) -> None:
+    (enforcer.etc / "windows.d" / "moon.yaml").write_text(PROVISIONAL)
+    assert enforcer("confirm", "moon", "--shift", "1d")[0] == 0
+    assert "closed moon: closed, 2031-12-02T08:00:00Z to" in enforcer("close", "moon")[1]
+    ahead = enforcer.json("windows", "--from", "2031-11-20", "--days", "30")
+    assert [(w["starts_at"], w["state"]) for w in ahead] == [("2031-12-02T08:00:00Z", "closed")]
+
+
 def test_no_key_completes_what_is_closed_already(enforcer: Place, running: Running) -> None:
     for name in ("ddos", "other"):
         assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", name)[0] == 0

@@ -173,6 +173,9 @@ def test_a_moved_occurrence_is_closed_where_it_is() -> None:
     decision = decisions.close(MOON, moved, INSIDE + DAY, "moon", "noc")
     assert on_at(MOON, decision.orders, INSIDE + DAY) == []
     assert decision.events[0].more["starts_at"] == "2026-12-02T08:00:00Z"
+    assert decision.entry is not None
+    assert decision.entry.activation.starts_at == OPENS + DAY
+    assert decision.entry.state(INSIDE + DAY) == "closed"
 
 
 def test_disarm_closes_everything_that_is_on_and_nothing_else() -> None:

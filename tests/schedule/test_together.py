@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from enforcer.errors import PolicyError
-from tests.policy.documents_by_hand import MAIN, policy_of, window
+from enforcer.schedule.load import load
+from enforcer.schedule.orders import Order, Orders
+from tests.policy.documents_by_hand import MAIN, ZONES, policy_of, window
 
 TWIN = MAIN.replace(
     "estates:",
@@ -140,3 +144,76 @@ def test_shares_are_added_over_what_is_armed_at_once() -> None:
     message = refusal(first, share("b", daily("03:00", "2h"), "41%"))
     assert 'armed too at 2026-12-01T03:00Z, 81% of link "wan" is reserved' in message
     assert message.count("\n") == 0
+
+
+# --- what was closed ------------------------------------------------------------------------------
+
+NOW = datetime(2026, 12, 1, 10, tzinfo=UTC)
+TEN, A_DAY = "2026-12-01T08:00:00", timedelta(days=1)
+
+
+def under(
+    *windows: str, closed: str = "", now: datetime = NOW, more: tuple[Order, ...] = ()
+) -> str:
+    """The refusal of windows under the order that one of them, which began at eight, is closed."""
+    starts_at = NOW - timedelta(hours=2)
+    shut = [Order(closed, starts_at, starts_at + A_DAY, "closed", "noc", NOW)] if closed else []
+    documents = {"enforcer.yaml": MAIN.encode(), "windows.d/w.yaml": "".join(windows).encode()}
+    try:
+        load(documents, "enforcer.yaml", ZONES, now=now, orders=Orders().given([*shut, *more]))
+    except PolicyError as refused:
+        return str(refused)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ("mark: {fwmark: 0x51}", "mark: {fwmark: 0x52}", "is armed too"),
+        ("reserve: {link: wan, share: 60%}", "reserve: {link: wan, share: 50%}", "armed too at"),
+    ],
+)
+def test_what_was_closed_clashes_with_nothing(first: str, second: str, said: str) -> None:
+    both = [
+        window("a", once(TEN, "24h"), first),
+        window("b", once("2026-12-01T10:00:00", "2h"), second),
+    ]
+    assert said in under(*both)
+    assert under(*both, closed="a") == ""
+    assert said in under(*both, closed="other")
+    # The clock may have been set back behind the closing.
+    assert under(*both, closed="a", now=NOW - timedelta(hours=1)) == ""
+
+
+def test_what_is_over_clashes_with_nothing_any_more() -> None:
+    """The orders that tell of a closing are forgotten a month after."""
+    first = window("a", once(TEN, "24h"), "mark: {fwmark: 0x51}")
+    second = window("b", once("2026-12-01T10:00:00", "2h"), "mark: {fwmark: 0x52}")
+    assert "is armed too" in under(first, second, now=NOW + timedelta(hours=1))
+    assert under(first, second, now=NOW + timedelta(hours=2)) == ""
+
+
+def test_a_trial_clashes_until_it_has_lapsed() -> None:
+    first = window("a", once(TEN, "24h"), "mark: {fwmark: 0x51}", ", provisional: true")
+    second = window("b", once("2026-12-01T10:00:00", "2h"), "mark: {fwmark: 0x52}")
+    starts_at = NOW - timedelta(hours=2)
+    for until, clashes in ((NOW, False), (NOW + timedelta(seconds=1), True)):
+        trial = Order("a", starts_at, starts_at + A_DAY, "trial", until=until)
+        assert ("is armed too" in under(first, second, more=(trial,))) is clashes
+
+
+def test_the_ceilings_of_guard_count_what_was_closed_and_say_so() -> None:
+    note = (
+        '; closed early, and counted as declared all the same: "a" at windows.d/w.yaml:1:3; of a '
+        "window that is taken out of its file only the time counts that it was armed"
+    )
+    first = window("a", once(TEN, "24h"))
+    chained = window("b", once("2026-12-02T08:30:00", "50h"))
+    told = under(first, chained, closed="a")
+    assert told.endswith(f"leave a pause of 1 h between them{note}")
+    assert told == under(first, chained) + note
+    assert under(chained) == ""
+    every = [window(f"w{n}", once(f"2026-12-{n:02}T09:00:00", "23h")) for n in range(2, 17)]
+    told = under(first, *every, closed="a")
+    assert "of the 30 days" in told
+    assert told.endswith(f"or leave guard out of them{note}")
