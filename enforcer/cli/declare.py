@@ -22,7 +22,7 @@ from enforcer.cli.deciding import (
     show,
     span,
 )
-from enforcer.cli.main import EXIT_FAILED, EXIT_USAGE
+from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED, EXIT_USAGE
 from enforcer.cli.terminal import instant_with_zone, print_json
 
 if TYPE_CHECKING:
@@ -69,6 +69,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.errors import PolicyError
+
+    try:
+        return _run(args)
+    except PolicyError as error:
+        if args.format != "json":
+            raise
+        _refused(args, str(error))
+        return EXIT_CONFIG
+
+
+def _refused(args: argparse.Namespace, why: str) -> int:
+    """Nothing is declared: for people on standard error, for programs as an answer like others."""
+    if args.format == "json":
+        print_json({"error": why, "warning": None, "windows": [], "occurrence": None})
+    else:
+        print(f"enforcer: {why}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _run(args: argparse.Namespace) -> int:
     from enforcer.cli.declaring import free_id, whole_seconds, windows_file
     from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
@@ -99,13 +120,11 @@ def run(args: argparse.Namespace) -> int:
     name = f"{folder}/{safe[:64] or 'window'}.yaml"
     path = args.config.parent / name
     if path.exists():
-        print(f"enforcer: {path} exists; choose another --id, or remove it", file=sys.stderr)
-        return EXIT_FAILED
+        return _refused(args, f"{path} exists; choose another --id, or remove it")
     more = {name: text.encode()}
     policy, _ = load_policy(args.config, now=now, orders=standing, more=more, past=past(now))
     if (refused := _refused_trial(args, policy, standing, now, window_id)) is not None:
-        print(f"enforcer: {refused}", file=sys.stderr)
-        return EXIT_FAILED
+        return _refused(args, refused)
     if args.dry_run:
         shown = {"error": None, "file": str(path), "text": text}
         print_json(shown) if args.format == "json" else print(f"# {path}\n{text}", end="")
@@ -155,8 +174,7 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
     try:
         write_new(path, text)
     except OSError as error:
-        print(f"enforcer: {path}: {error.strerror}; nothing is declared", file=sys.stderr)
-        return EXIT_FAILED
+        return _refused(args, f"{path}: {error.strerror}; nothing is declared")
     within = args.confirm_within
     answer: Answer
     try:

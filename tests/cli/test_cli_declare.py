@@ -534,6 +534,35 @@ def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_wha
     assert [e["what"] for e in enforcer.record()].count("closed") == 0
 
 
+def test_a_refused_declaration_is_json_where_that_is_asked_for(
+    enforcer: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare = ("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")
+    nothing = {"warning": None, "windows": [], "occurrence": None}
+    assert enforcer(*declare)[0] == 0
+    path = enforcer.etc / "windows.d" / "ddos.yaml"
+    cases = [
+        (1, declare, f"{path} exists; choose another --id, or remove it"),
+        (1, (*declare[:-1], "x", "--confirm-within", "30h", "--for", "48h"), "a time to confirm"),
+        (78, ("declare", "--for", "2h", "--measure", "guard=mail", *WHY), "windows.d/"),
+    ]
+    for code, arguments, fact in cases:
+        found, out, err = enforcer(*arguments, "--format", "json")
+        answer = json.loads(out)
+        assert (found, err) == (code, "")
+        assert answer["error"].startswith(fact)
+        assert answer == {**nothing, "error": answer["error"]}
+        assert answer["error"] in enforcer(*arguments)[2]
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("enforcer.cli.declare.write_new", full)
+    found, out, err = enforcer(*declare[:-1], "x", "--format", "json")
+    error = f"{path.with_name('x.yaml')}: No space left on device; nothing is declared"
+    assert (found, json.loads(out), err) == (1, {**nothing, "error": error}, "")
+
+
 def test_what_is_closed_already_is_said_to_be(enforcer: Place, running: Running) -> None:
     assert enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")[0] == 0
     assert enforcer("close", "ddos")[1].startswith("closed ddos: closed, ")
