@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import Painter, measures_text, print_json
+from enforcer.cli.terminal import Painter, measures_text, print_json, utc_short
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
@@ -104,7 +104,21 @@ def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     warning = f"{warning}; {NO_DAEMON}" if warning else NO_DAEMON
     answer: Answer = {"error": None, "warning": warning, "occurrence": view, "daemon": False}
     answer["windows"] = sorted({event.window for event in decision.events if event.window})
-    return answer if decision.opens else {**answer, **_still_armed(policy, decision, now, kernel)}
+    if decision.opens:
+        return {**answer, "warning": "; ".join([warning, *_ends_sooner(decision, now, kernel)])}
+    return {**answer, **_still_armed(policy, decision, now, kernel)}
+
+
+def _ends_sooner(decision: Decision, now: datetime, kernel: Held) -> list[str]:
+    """What is armed and stays by this decision, the kernel ends by itself where no daemon runs."""
+    if (entry := decision.entry) is None or entry.state(now) != "armed":
+        return []
+    window, ends_at = entry.activation.id, entry.activation.ends_at
+    left = kernel.armed.get(window)
+    # What the kernel was given is cut to milliseconds, and read a moment later.
+    if left is None or now + left > ends_at - timedelta(seconds=2):
+        return []
+    return [f"without one the kernel disarms {window} by itself at {utc_short(now + left)}"]
 
 
 def _still_armed(policy: Policy, decision: Decision, now: datetime, kernel: Held) -> Answer:

@@ -534,6 +534,29 @@ def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_wha
     assert [e["what"] for e in enforcer.record()].count("closed") == 0
 
 
+def test_what_is_confirmed_without_a_daemon_is_told_with_the_end_of_its_lease(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on_trial = ("--confirm-within", "30m", "--lease")
+    for name, lease in (("ddos", "gateway"), ("other", "until-end"), ("whole", "until-end")):
+        declared = ("declare", "--for", "2h", *MARK, *WHY, "--id", name, *on_trial, lease)
+        assert enforcer(*declared)[0] == 0
+    assert enforcer("confirm", "whole")[0] == 0
+    running.stop()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+    assert enforcer("confirm", "whole")[2] == "no daemon runs; it acts by this when it does\n"
+    # The gateway's lease of ten minutes; the trial's end, which the kernel was given.
+    for name, minutes in (("ddos", 10), ("other", 30)):
+        before = SystemClock().now()
+        code, out, err = enforcer("confirm", name)
+        assert code == 0
+        assert out.startswith(f"confirmed {name}: armed, ")
+        said = "no daemon runs; it acts by this when it does; without one the kernel disarms "
+        assert err.startswith(f"{said}{name} by itself at ")
+        at = datetime.fromisoformat(err.strip().removeprefix(f"{said}{name} by itself at "))
+        assert at <= before + timedelta(minutes=minutes)
+
+
 def test_a_refused_declaration_is_json_where_that_is_asked_for(
     enforcer: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
