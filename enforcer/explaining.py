@@ -94,6 +94,7 @@ def _explained(
         "windows": list(found.windows),
         "due": [a.id for a in on if a.id in due] if at == now else [],
         "verdict": found.name,
+        "partly": found.partly,
         "steps": list(found.steps),
         "notes": [note] if note else [],
         **kernel_view(kernel, held, declared.tables, source, to, differences),

@@ -129,7 +129,8 @@ def _text(
     # Without a destination guard is judged as if the flow went to the estate: say so up here.
     asked = " (as a new flow to the estate; name another end with --to)"
     supposed = asked if not answer["to"] and name in {"held_back", "let_in"} else ""
-    first = f"{flow}: {paint(name.replace('_', ' '), _STYLES[name])}{supposed}"
+    told = name.replace("_", " ") + (" in part" if answer["partly"] else "")
+    first = f"{flow}: {paint(told, _STYLES[name])}{supposed}"
     return [*wrapped(first, columns), *fields(rows, columns)]
 
 

@@ -31,9 +31,14 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
+    """`partly`: of the range of ports that was asked some are let in and the others held back; then
+    `name` is held_back.
+    """
+
     name: VerdictName
     windows: tuple[str, ...]
     steps: tuple[str, ...]
+    partly: bool = False
 
 
 def terms_of(rows: Iterable[Registration]) -> tuple[Term, ...]:
@@ -67,22 +72,23 @@ def verdict(
     steps: list[str] = []
     windows: list[str] = []
     name: VerdictName = "untouched"
+    partly = False
     for activation in activations:
         window = activation.window
         if window.guard is None:
             continue
         estate = policy.estate(window.guard.estate)
-        judged, text = _guard(policy, estate, flow, source_terms)
+        judged, text, rest = _guard(policy, estate, flow, source_terms)
         steps.append(f"guard of window {window.id}: {text}")
         if judged is None:
             continue
         windows.append(window.id)
-        if judged == "held_back" and window.stage:
+        if (judged == "held_back" or rest) and window.stage:
             steps.append(f"window {window.id} is staged: it counts and holds nothing back")
             continue
         if judged == "held_back":
             return Verdict("held_back", tuple(windows), tuple(steps))
-        name = "let_in"
+        name, partly = "let_in", partly or rest
     registered_as = _registered_as(flow.service, source_terms, to_terms)
     for activation in activations:
         window = activation.window
@@ -97,35 +103,40 @@ def verdict(
         name = "marked" if name == "untouched" else name
     if not steps:
         steps.append("no window is armed: nothing of enforcer is in the packet path")
-    return Verdict(name, tuple(dict.fromkeys(windows)), tuple(steps))
+    name = "held_back" if partly else name
+    return Verdict(name, tuple(dict.fromkeys(windows)), tuple(steps), partly)
 
 
 def _guard(
     policy: Policy, estate: Estate, flow: Flow, terms: tuple[Term, ...]
-) -> tuple[VerdictName | None, str]:
+) -> tuple[VerdictName | None, str, bool]:
+    """The verdict, what to say of it, and whether the rest of the range asked is held back."""
     family, address = flow.source
     if flow.to is not None and not any(
         p.family == flow.to[0] and flow.to[1] in p for p in estate.prefixes
     ):
-        return None, f"{format_address(*flow.to)} is not in estate {estate.name}, untouched"
+        return None, f"{format_address(*flow.to)} is not in estate {estate.name}, untouched", False
     if flow.to is None and not any(p.family == family for p in estate.prefixes):
-        return None, f"estate {estate.name} has no IPv{family} prefix, untouched"
+        return None, f"estate {estate.name} has no IPv{family} prefix, untouched", False
     services = _split(_asked(estate, flow.service), terms)
     if not services:
-        return None, f"{flow.service} is no service of estate {estate.name}, untouched"
+        return None, f"{flow.service} is no service of estate {estate.name}, untouched", False
     place = f"to estate {estate.name}"
     if any(p.family == family and address in p for p in policy.lifelines):
-        return "let_in", f"{place}: a lifeline, let in"
+        return "let_in", f"{place}: a lifeline, let in", False
     let_in = [s for s in services if _category(terms, s) is not None]
     if len(let_in) == len(services):
         categories = dict.fromkeys(str(_category(terms, s)) for s in let_in)
-        return "let_in", f"{place}: registered as {' and '.join(categories)}, let in"
+        return "let_in", f"{place}: registered as {' and '.join(categories)}, let in", False
     if let_in:
         some = ", ".join(map(str, _joined(let_in)))
-        return "let_in", f"{place}: registered for {some} only, let in for these"
+        only = f"{place}: registered for {some} only, let in for these"
+        if flow.service is None:
+            return "let_in", only, False
+        return "let_in", f"{only} and held back for the rest", True
     if terms:
-        return "held_back", f"{place}: registered, but not for this service; held back"
-    return "held_back", f"{place}: not registered, held back"
+        return "held_back", f"{place}: registered, but not for this service; held back", False
+    return "held_back", f"{place}: not registered, held back", False
 
 
 def _asked(estate: Estate, service: Service | None) -> list[Service]:

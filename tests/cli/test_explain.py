@@ -44,6 +44,7 @@ def test_the_answer_for_programs_is_that_of_the_contract(place: Place, kernel: F
         "windows": ["ddos"],
         "due": [],
         "verdict": "let_in",
+        "partly": False,
         "notes": [],
         "steps": [
             "guard of window ddos: to estate concentrators: registered as software-house, let in",

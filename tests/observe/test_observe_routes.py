@@ -42,6 +42,7 @@ ANSWER: dict[str, Any] = {
     "windows": ["ddos"],
     "due": ["exams"],
     "verdict": "let_in",
+    "partly": False,
     "notes": [],
     "steps": ["guard of window ddos: let in"],
     "kernel": {

@@ -81,11 +81,25 @@ def one_port(port: int) -> tuple[Term, ...]:
 @pytest.mark.parametrize("port", [5000, 5050, 5100])
 def test_of_a_range_that_is_registered_in_part_the_part_is_told(port: int) -> None:
     part = f"registered for udp/{port} only, let in for these"
-    assert told(one_port(port), "udp/5000-5100") == ("let_in", part)
+    rest = f"{part} and held back for the rest"
+    assert told(one_port(port), "udp/5000-5100") == ("held_back", rest)
     whole = verdict(POLICY, [GUARD], Flow(FROM, TO), one_port(port))
     assert (whole.name, whole.steps[0].endswith(part)) == ("let_in", True)
     assert told(one_port(port), "udp/5001-5049")[0] == "held_back"
     assert told(one_port(port), f"udp/{port}") == ("let_in", "registered as freelancer, let in")
+
+
+def test_a_range_is_not_let_in_where_a_part_is_held_back() -> None:
+    (asked,) = services_of("udp/4000-6000")
+    flow = Flow(FROM, TO, asked)
+    found = verdict(POLICY, [GUARD, MARK], flow, one_port(5050))
+    assert (found.name, found.partly, found.windows) == ("held_back", True, ("ddos", "tag"))
+    assert found.steps[-1] == "mark of window tag: as category freelancer for udp/5050"
+    assert not verdict(POLICY, [GUARD], flow, ()).partly
+    staged = verdict(POLICY, [STAGED], flow, one_port(5050))
+    assert (staged.name, staged.partly) == ("untouched", False)
+    assert staged.steps[-1] == "window trial is staged: it counts and holds nothing back"
+    assert verdict(POLICY, [GUARD], Flow(FROM, TO), one_port(5050)).name == "let_in"
 
 
 def test_pieces_of_a_range_are_told_as_one_and_each_category_with_its_own() -> None:

@@ -89,7 +89,8 @@ def answered(asked: Mapping[str, str], explained: Explained) -> Html:
     name = answer["verdict"]
     flow = f"From {answer['address']}" + (f" to {answer['to']}" if answer["to"] else "")
     flow += f", {answer['service']}" if answer["service"] else ""
-    verdict = el("span", name.replace("_", " "), class_=f"pill {_KINDS[name]}")
+    told = name.replace("_", " ") + (" in part" if answer["partly"] else "")
+    verdict = el("span", told, class_=f"pill {_KINDS[name]}")
     rows: list[tuple[str, str]] = [("At", utc(explained.at))]
     rows.append(("Windows on", "\n".join(_windows(explained)) or "none"))
     if answer["due"]:
