@@ -363,6 +363,31 @@ def test_a_disarm_without_a_daemon_is_the_reason_that_the_next_one_tells(office:
     )
 
 
+def test_what_was_closed_and_then_disarmed_without_a_daemon_ended_when_it_was_disarmed(
+    office: Office,
+) -> None:
+    from enforcer import decisions
+
+    office.at(OPENS)
+    before, policy = office.daemon.orders, office.daemon.config.policy
+    (window,) = [e.activation.id for e in office.daemon.on()]
+    shut = decisions.close(policy, before, OPENS + 2 * MINUTE, window, "noc")
+    assert decisions.keep(office.directory, before, shut) is None
+    at = OPENS + 3 * MINUTE
+    also = [decisions.disarmed(at, "boss", window, "NOC-1")]
+    out = decisions.close_all(shut.orders, at, (), "boss", also)
+    assert decisions.keep(office.directory, shut.orders, out) is None
+    office.kernel.commit(_teardown(office), office.clock.now_ns())
+    office.crash(OPENS + 9 * MINUTE)
+    office.at(office.clock.at)
+    ended = office.ended()
+    assert (ended["why"], ended["ended_by"], ended["ended_at"]) == (
+        "disarmed",
+        "boss",
+        "2026-12-01T08:03:00Z",
+    )
+
+
 UNTIL_END = WINDOWS.replace("  measures:", "  lease: until-end\n  measures:")
 
 
