@@ -20,7 +20,7 @@ from typing import Any
 
 from enforcer.observe.audit import Event, record
 from enforcer.observe.facts import declaration_of, declared_facts
-from enforcer.policy.model import Policy, Window
+from enforcer.policy.model import Once, Policy, Window
 from enforcer.policy.words import pick, shown
 from enforcer.schedule.agenda import Entry, entry
 from enforcer.schedule.confirming import check_orders
@@ -83,7 +83,8 @@ def confirm(
     _require_readable(orders)
     if shift is not None and abs(shift) > LONGEST_SHIFT:
         raise RefusedError(
-            f"a shift of {shift} is over 30 days; confirm another occurrence with --at"
+            f"a shift of {abs(shift) / timedelta(days=1):g} days is over 30 days; confirm another "
+            "occurrence with --at"
         )
     found = _pick(window, orders, now, at, missed=at is not None)
     if not window.provisional:
@@ -176,6 +177,11 @@ def declare(
     long after its opening unless it is confirmed.
     """
     window = _window(policy, window_id)
+    if isinstance(window.form, Once) and window.form.ends_at <= now:
+        raise RefusedError(
+            f"{shown(window_id)} is over before it is declared: it ends at "
+            f"{window.form.ends_at:%Y-%m-%dT%H:%M:%SZ}; give a later --start, or a longer --for"
+        )
     found = _pick(window, orders, now, None)
     declared = found.declared
     more: dict[str, Any] = {
@@ -322,7 +328,23 @@ def _pick(
     shut = next((e for e in looked_at if e.state(now) == "closed"), None)
     if shut is not None:
         raise ClosedError(f"{shown(window.id)} {_how_closed(shut)}; declare a new window", shut)
-    raise RefusedError(f"{shown(window.id)} has no occurrence ahead; `enforcer windows` lists them")
+    if at is not None:
+        raise RefusedError(_none_from(window, orders, now, at))
+    raise RefusedError(
+        f"{shown(window.id)} has no occurrence ahead; `enforcer windows --from T` lists those "
+        "of before"
+    )
+
+
+def _none_from(window: Window, orders: Orders, now: datetime, at: datetime) -> str:
+    """Why there is nothing to decide from `at` on, while there may be something before it."""
+    fact = f"{shown(window.id)} has no occurrence ahead from {at:%Y-%m-%dT%H:%M:%SZ} on"
+    try:
+        first = _pick(window, orders, now, None).activation
+    except RefusedError:
+        return f"{fact}, and none before it; `enforcer windows --from T` lists those that are over"
+    begins = f"{first.starts_at:%Y-%m-%dT%H:%M:%SZ}"
+    return f"{fact}; the first that is not over begins at {begins}: leave --at out for it"
 
 
 def _how_closed(e: Entry) -> str:

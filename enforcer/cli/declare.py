@@ -90,9 +90,16 @@ def _refused(args: argparse.Namespace, why: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from enforcer.cli.declaring import free_id, whole_seconds, windows_file
+    from enforcer.cli.declaring import (
+        end_first,
+        free_id,
+        of_options,
+        whole_seconds,
+        windows_file,
+    )
     from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
+    from enforcer.errors import PolicyError
     from enforcer.sources.files import WINDOWS_FOLDER, load_policy, local_windows
 
     now, standing = SystemClock().now(), orders()
@@ -120,9 +127,14 @@ def _run(args: argparse.Namespace) -> int:
     name = f"{folder}/{safe[:64] or 'window'}.yaml"
     path = args.config.parent / name
     if path.exists():
-        return _refused(args, f"{path} exists; choose another --id, or remove it")
+        end = end_first(present, standing, now, window_id)
+        return _refused(args, f"{path} exists; choose another --id, or {end or 'remove it'}")
     more = {name: text.encode()}
-    policy, _ = load_policy(args.config, now=now, orders=standing, more=more, past=past(now))
+    try:
+        policy, _ = load_policy(args.config, now=now, orders=standing, more=more, past=past(now))
+    except PolicyError as error:
+        told = [of_options(p) if p.file == name else p for p in error.problems]
+        raise PolicyError(told, error.count) from error
     if (refused := _refused_trial(args, policy, standing, now, window_id)) is not None:
         return _refused(args, refused)
     if args.dry_run:

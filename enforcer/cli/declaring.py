@@ -11,6 +11,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from enforcer.errors import Problem
+from enforcer.policy.model import Policy
+from enforcer.schedule.agenda import entry
+from enforcer.schedule.orders import Orders
+from enforcer.schedule.spans import END
+from enforcer.schedule.timeline import occurrences
+
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
@@ -63,12 +70,16 @@ def whole_seconds(instant: datetime) -> datetime:
     return instant - timedelta(microseconds=instant.microsecond)
 
 
+_LIKE = {"guard": "guard=ESTATE", "mark": "mark=0x51,cs5", "reserve": "reserve=LINK:40%"}
+
+
 def _measures(given: Iterable[str]) -> list[tuple[str, str]]:
     found: dict[str, str] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or not value:
-            raise ValueError(f"{text!r} is no measure; write it like guard=ESTATE")
+            like = _LIKE.get(name) or ", ".join(_LIKE.values())
+            raise ValueError(f"{text!r} is no measure; write it like {like}")
         if name in found:
             raise ValueError(f"{name} is given twice; a window has each measure once")
         if name == "guard":
@@ -97,6 +108,41 @@ def _mark(value: str) -> str:
             raise ValueError(f"mark={value} gives {key} twice; write it like mark=0x51,cs5")
         parts[key] = text
     return ", ".join(f"{key}: {text}" for key, text in parts.items())
+
+
+# Where the file says what an option said.
+_OPTIONS = {
+    "id": "--id",
+    "start": "--start",
+    "duration": "--for",
+    "reason": "--reason",
+    "reference": "--reference",
+    "declared_by": "--declared-by",
+    "measures": "--measure",
+    "stage": "--stage",
+    "lease": "--lease",
+}
+
+
+def of_options(problem: Problem) -> Problem:
+    """A mistake in the file that is not written, at the option that it came from."""
+    key = problem.path.partition("].")[2].partition(".")[0]
+    message = f"{problem.message}; nothing is declared"
+    return Problem("enforcer declare", 0, 0, _OPTIONS.get(key, ""), message)
+
+
+def end_first(policy: Policy, orders: Orders, now: datetime, window_id: str) -> str | None:
+    """What to do about a window that is on or ahead, whose file must not just go; None: it is over
+    or closed.
+    """
+    window = policy.window(window_id)
+    if window is None:
+        return None
+    ahead = next((entry(o, orders) for o in occurrences(window, now, END)), None)
+    if ahead is None or ahead.state(now) == "closed":
+        return None
+    state = "on" if ahead.state(now) == "armed" else "ahead"
+    return f"end it first, for it is {state}: enforcer close {window_id}"
 
 
 def _text(text: str) -> str:

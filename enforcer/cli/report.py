@@ -50,7 +50,8 @@ def run(args: argparse.Namespace) -> int:
     ends = args.ends or now
     begins = args.begins or ends - _PERIOD
     if begins >= ends:
-        usage_error("report", "--from is not before --to")
+        fault = "--from is not before --to" if args.ends else "--from is not in the past; give --to"
+        usage_error("report", fault)
     directory = state_dir()
     try:
         verified = verify_directory(directory)
@@ -58,7 +59,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         place = error.filename or directory
         fact = f"{place}: cannot be read: {error.strerror or error}"
-        print(f"enforcer: {fact}; run as root or the daemon's user", file=sys.stderr)
+        remedy = "run as root or the daemon's user"
+        if isinstance(error, FileNotFoundError):
+            remedy = "no daemon has kept a record there; ENFORCER_STATE_DIR names another directory"
+        print(f"enforcer: {fact}; {remedy}", file=sys.stderr)
         return EXIT_FAILED
     if args.html is not None:
         code = _write(args.html, rendered(report, "html"))

@@ -43,16 +43,22 @@ def disguised(data: bytes) -> str | None:
 
 def is_markup(line: bytes) -> bool:
     """True for a line that begins HTML or XML: no file of ours begins so."""
-    return line.lstrip()[:1] == b"<"
+    return line.lstrip()[:1] == b"<" and not is_conflict(line)
+
+
+def is_conflict(line: bytes) -> bool:
+    """True for a line that git leaves where two versions of a file did not merge."""
+    return line[:7] in (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||")
 
 
 def foreign_row(line: bytes) -> str | None:
     """What a line is that other programs leave in the midst of a file, as `fact; remedy`."""
-    if line[:7] in (b"<<<<<<<", b"=======", b">>>>>>>", b"|||||||"):
-        return "the mark of a merge conflict in the file; resolve it"
+    if is_conflict(line):
+        return CONFLICT
     if is_markup(line):
         return "HTML or XML in place of a row; check where the file comes from"
     return None
 
 
+CONFLICT = "the mark of a merge conflict in the file; resolve it"
 MARKUP = "is HTML or XML, perhaps a login page; check where the file comes from"

@@ -13,7 +13,7 @@ import re
 import yaml
 
 from enforcer.errors import Problem
-from enforcer.policy.disguise import MARKUP, disguised, is_markup
+from enforcer.policy.disguise import CONFLICT, MARKUP, disguised, is_conflict, is_markup
 from enforcer.policy.places import Document, Place
 from enforcer.policy.yamlevents import MOST_PROBLEMS, Builder
 
@@ -64,6 +64,9 @@ def _decode(file: str, data: bytes) -> tuple[str | None, list[Problem]]:
         return None, [Problem(file, 0, 0, "", other)]
     if is_markup(data[:200]):
         return None, [Problem(file, 1, 1, "", MARKUP)]
+    marks = [n for n, line in enumerate(data.splitlines(), 1) if is_conflict(line)]
+    if marks and b"<<<<<<< " in data:
+        return None, [Problem(file, marks[0], 1, "", CONFLICT)]
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

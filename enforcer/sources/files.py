@@ -90,6 +90,8 @@ def where_from(path: Path) -> str:
     if os.path.lexists(path.with_name("gateway.yaml")):
         fact = "gateway.yaml beside it makes this a gateway of a fleet"
         return f"{fact}, whose configuration is --config {FOLLOWED}: see docs/fleet.md"
+    if path.name != "enforcer.yaml":
+        return "enforcer init FOLDER writes FOLDER/enforcer.yaml to begin from"
     return f"enforcer init {path.parent} writes one to begin from"
 
 

@@ -37,6 +37,22 @@ def test_a_bad_row_of_the_registry_is_an_error_of_the_configuration(place: Place
     assert (error["file"], error["line"]) == ("registry.csv", 6)
 
 
+def test_of_another_name_it_is_not_said_that_init_writes_it(place: Place) -> None:
+    said = place.run("check", "--config", "/nonexist.yaml")
+    assert said.code == 78
+    assert "enforcer init FOLDER writes FOLDER/enforcer.yaml to begin from" in said.out
+
+
+def test_the_mark_of_a_merge_conflict_is_called_so(place: Place) -> None:
+    text = place.config.read_text()
+    for broken, line in ((f"<<<<<<< HEAD\n{text}", 1), (f"{text}<<<<<<< HEAD\n=======\n", None)):
+        place.config.write_text(broken)
+        said = place.run("check").out
+        at = line or text.count("\n") + 1
+        fact = "the mark of a merge conflict in the file; resolve it"
+        assert said == f"enforcer.yaml:{at}:1: {fact}\n"
+
+
 def test_a_configuration_that_is_not_there_says_so(place: Place) -> None:
     place.config.unlink()
     said = place.run("check")

@@ -270,6 +270,12 @@ def test_what_is_written_is_what_was_said(enforcer: Place) -> None:
             "over before",
         ),
         (("--for", "2h", *GUARD, "--id", "x" * 300), 78, "is not an id"),
+        (("--for", "0h", *GUARD), 78, "enforcer declare: --for: "),
+        (("--for", "2h", "--measure", "guard=mail"), 78, "enforcer declare: --measure: "),
+        (("--for", "2h", *GUARD, "--id", "a.b"), 78, "enforcer declare: --id: "),
+        (("--for", "2h", "--measure", "mark"), 64, "write it like mark=0x51,cs5"),
+        (("--for", "2h", "--measure", "reserve"), 64, "write it like reserve=LINK:40%"),
+        (("--for", "2h", *GUARD, "--start", "HALF_A_DAY_AGO"), 1, "is over before it is declared"),
     ],
 )
 def test_a_refused_declaration_leaves_no_file(
@@ -565,9 +571,13 @@ def test_a_refused_declaration_is_json_where_that_is_asked_for(
     assert enforcer(*declare)[0] == 0
     path = enforcer.etc / "windows.d" / "ddos.yaml"
     cases = [
-        (1, declare, f"{path} exists; choose another --id, or remove it"),
+        (1, declare, f"{path} exists; choose another --id, or end it first, for it is on"),
         (1, (*declare[:-1], "x", "--confirm-within", "30h", "--for", "48h"), "a time to confirm"),
-        (78, ("declare", "--for", "2h", "--measure", "guard=mail", *WHY), "windows.d/"),
+        (
+            78,
+            ("declare", "--for", "2h", "--measure", "guard=mail", *WHY),
+            "enforcer declare: --measure",
+        ),
     ]
     for code, arguments, fact in cases:
         found, out, err = enforcer(*arguments, "--format", "json")
@@ -643,6 +653,20 @@ def test_the_ceilings_of_guard_count_what_was_closed_until_its_file_is_removed(
     (enforcer.etc / "windows.d" / "w1.yaml").unlink()
     code, _, err = enforcer(*again)
     assert code == 0, err
+
+
+def test_a_closing_from_a_day_on_tells_what_is_before_it(enforcer: Place) -> None:
+    (enforcer.etc / "windows.d" / "moon.yaml").write_text(
+        PROVISIONAL.replace("  provisional: true\n", "")
+    )
+    code, _, err = enforcer("close", "moon", "--at", "2031-12-02")
+    assert code == 1
+    assert err.endswith(
+        '"moon" has no occurrence ahead from 2031-12-02T00:00:00Z on; the first that is not over '
+        "begins at 2031-12-01T08:00:00Z: leave --at out for it\n"
+    )
+    code, _, err = enforcer("confirm", "moon", "--shift", "40d")
+    assert (code, "a shift of 40 days is over 30 days" in err) == (1, True)
 
 
 def test_a_shifted_occurrence_is_closed_where_it_was_moved_to(enforcer: Place) -> None:

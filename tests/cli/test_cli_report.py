@@ -80,7 +80,16 @@ def test_no_record_is_said_with_a_remedy(
 ) -> None:
     monkeypatch.setenv("ENFORCER_STATE_DIR", str(state / "elsewhere"))
     assert main(["report"]) == EXIT_FAILED
-    assert "cannot be read: No such file or directory" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot be read: No such file or directory; no daemon has kept a record there" in said
+
+
+def test_a_period_of_the_future_is_told_by_what_was_given(
+    state: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["report", "--from", "2099-01-01"])
+    assert "--from is not in the past; give --to" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
