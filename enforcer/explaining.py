@@ -36,7 +36,8 @@ _AGAIN_S = 0.5
 @dataclass(frozen=True, slots=True)
 class Declared:
     """`tables` are the registry of today, as it should be in the kernel. `due` is asked where the
-    kernel cannot be: which windows are on by the schedule, and not in force.
+    kernel cannot be: which windows are on by the schedule, and not in force. `in_force`: whether
+    all this is (None: not known), and `remark` what is to be said of that.
     """
 
     policy: Policy
@@ -44,6 +45,8 @@ class Declared:
     registry: Registry
     tables: Tables
     due: Callable[[], Collection[str]] = tuple
+    in_force: bool | None = True
+    remark: str | None = None
 
 
 def explain(question: Question, declared: Declared, now: datetime) -> Explained:
@@ -97,6 +100,8 @@ def _explained(
         "partly": found.partly,
         "steps": list(found.steps),
         "notes": [note] if note else [],
+        "in_force": declared.in_force,
+        "remark": declared.remark,
         **kernel_view(kernel, held, declared.tables, source, to, differences),
     }
     return Explained(answer, windows, at)

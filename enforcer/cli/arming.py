@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.terminal import utc_short
 from enforcer.cli.waiting import Waiting
@@ -29,27 +30,45 @@ def held_now() -> Held:
         kernel.close()
 
 
-def daemon_due() -> frozenset[str] | None:
-    """The windows that are on by the daemon's schedule and not in force; None when none answers."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the daemon said of itself; `status` None and why, where none answers. `none_runs`:
+    there certainly is none.
+    """
+
+    status: Mapping[str, Any] | None
+    reason: str = ""
+    none_runs: bool = False
+
+    @property
+    def due(self) -> frozenset[str] | None:
+        """The windows that are on by the daemon's schedule and not in force; None: not told."""
+        due = None if self.status is None else self.status.get("due")
+        return frozenset(map(str, due)) if isinstance(due, list) else None
+
+
+def asked() -> Asked:
+    """The daemon is asked once for a command: one that hangs is waited for."""
     from enforcer.cli.places import run_dir
     from enforcer.control import DeniedError, NoDaemonError, ask
 
     try:
         with Waiting("the daemon is asked"):
-            due = ask(run_dir(), "status").get("due")
-    except (NoDaemonError, DeniedError):
-        return None
-    return frozenset(map(str, due)) if isinstance(due, list) else None
+            return Asked(ask(run_dir(), "status"))
+    except NoDaemonError as error:
+        return Asked(None, str(error), error.none_runs)
+    except DeniedError as error:
+        return Asked(None, str(error))
 
 
-def armed_of(on: Collection[str]) -> tuple[Collection[str] | None, str]:
+def armed_of(on: Collection[str], who: Asked) -> tuple[Collection[str] | None, str]:
     """Which of the windows that are on by the schedule are in force. None where the schedule is all
     there is to tell, and why.
     """
     if not on:
         return (), ""
-    if (due := daemon_due()) is not None:
-        return set(on) - due, ""
+    if who.due is not None:
+        return set(on) - who.due, ""
     held = held_now()
     if held.state is None:
         return None, f"no daemon answers, and the kernel cannot be asked ({held.reason})"
@@ -66,10 +85,10 @@ def still_arms(until: datetime) -> str:
     )
 
 
-def armed_still(closed: Collection[str]) -> Mapping[str, timedelta]:
+def armed_still(closed: Collection[str], who: Asked) -> Mapping[str, timedelta]:
     """Which windows that were closed without a daemon the kernel arms all the same, and for how
     much longer. None of them while a daemon answers.
     """
-    if not closed or daemon_due() is not None:
+    if not closed or who.due is not None:
         return {}
     return {window: left for window, left in held_now().armed.items() if window in closed}

@@ -8,8 +8,11 @@ import argparse
 import sys
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from enforcer.cli.basis import add_files_argument, broken
+from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import (
     Painter,
     both_times,
@@ -20,12 +23,14 @@ from enforcer.cli.terminal import (
     utc_short,
     wrapped,
 )
-from enforcer.cli.waiting import Waiting
+from enforcer.errors import PolicyError
 from enforcer.policy.prefix import Prefix, Service, parse_service
 from enforcer.ruleset.question import Question, QuestionError, host
 
 if TYPE_CHECKING:
+    from enforcer.cli.basis import Read
     from enforcer.policy.model import Activation
+    from enforcer.schedule.orders import Orders
 
 EXIT_HELD_BACK = 3
 
@@ -54,29 +59,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="the instant, UTC unless it has an offset (default now)",
     )
+    add_files_argument(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.cli.arming import daemon_due
+    from enforcer.cli.basis import basis
     from enforcer.cli.main import usage_error
     from enforcer.cli.places import orders
     from enforcer.clock import SystemClock
     from enforcer.explaining import Declared, explain
     from enforcer.lookup.planner import plan
     from enforcer.lookup.tree import RadixTree
-    from enforcer.sources.load import load_configuration
 
     try:
         question = Question(args.address, args.to, args.service, args.at)
     except QuestionError as error:
         usage_error("explain", str(error))
-    with Waiting("reading the configuration"):
-        now, standing = SystemClock().now(), orders()
-        config = load_configuration(args.config, now, standing)
-    today = RadixTree.build(config.registry, now.date())
-    tables = plan(today, config.policy.registry.kernel_memory_bytes)
+    now, standing = SystemClock().now(), orders()
+    try:
+        found = basis(
+            args.config,
+            lambda: _read(args.config, now, standing),
+            now,
+            standing,
+            files=args.files,
+            registrations=True,
+        )
+    except PolicyError as error:
+        return broken(error)
+    by = found.now if args.at is None else found.ahead
+    assert by.registry is not None, "explain reads it"
+    tables = plan(RadixTree.build(by.registry, now.date()), by.policy.registry.kernel_memory_bytes)
     declared = Declared(
-        config.policy, standing, config.registry, tables, due=lambda: daemon_due() or ()
+        by.policy,
+        standing,
+        by.registry,
+        tables,
+        due=lambda: found.asked.due or (),
+        in_force=found.in_force,
+        remark=found.remark,
     )
     explained = explain(question, declared, now)
     answer = explained.answer
@@ -87,7 +108,21 @@ def run(args: argparse.Namespace) -> int:
         told = _text(answer, explained.windows, explained.at, paint, terminal_columns())
         print("\n".join(told))
         _warn(args, answer)
+    if found.mistake is not None:
+        sys.stdout.flush()
+        print(found.mistake, file=sys.stderr)
+    if found.stale and args.at is None:
+        # What a flow meets now is not known: neither yes nor no.
+        return EXIT_FAILED
     return EXIT_HELD_BACK if answer["verdict"] == "held_back" else 0
+
+
+def _read(config: Path, now: datetime, standing: Orders) -> Read:
+    from enforcer.cli.basis import Read
+    from enforcer.sources.load import load_configuration
+
+    found = load_configuration(config, now, standing)
+    return Read(found.policy, found.registry)
 
 
 _STYLES = {"held_back": "red", "let_in": "green", "marked": "green", "untouched": "dim"}
@@ -106,6 +141,9 @@ def _text(
     flow += f" to {answer['to']}" if answer["to"] else ""
     flow += f", {answer['service']}" if answer["service"] else ""
     rows = [("at", utc_short(at))]
+    if answer["remark"]:
+        style = "red" if answer["in_force"] is False else "yellow"
+        rows.append(("files", paint(answer["remark"], style)))
     rows += [
         (
             "window",
@@ -130,7 +168,8 @@ def _text(
     asked = " (as a new flow to the estate; name another end with --to)"
     supposed = asked if not answer["to"] and name in {"held_back", "let_in"} else ""
     told = name.replace("_", " ") + (" in part" if answer["partly"] else "")
-    first = f"{flow}: {paint(told, _STYLES[name])}{supposed}"
+    files = paint(" BY FILES THAT ARE NOT IN FORCE", "red") if answer["in_force"] is False else ""
+    first = f"{flow}: {paint(told, _STYLES[name])}{supposed}{files}"
     return [*wrapped(first, columns), *fields(rows, columns)]
 
 

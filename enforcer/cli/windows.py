@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
+from enforcer.cli.basis import add_files_argument, broken
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import (
     Painter,
@@ -24,7 +25,7 @@ from enforcer.cli.terminal import (
     unless_confirmed,
     utc_short,
 )
-from enforcer.cli.waiting import Waiting
+from enforcer.errors import PolicyError
 
 # Longer than any schedule is worth printing, and short of where dates end.
 MOST_DAYS = 3660
@@ -37,9 +38,11 @@ def _days(text: str) -> int:
 
 
 if TYPE_CHECKING:
+    from enforcer.cli.basis import Basis
     from enforcer.observe.snapshot import Occurrence
     from enforcer.policy.model import Activation
     from enforcer.schedule.agenda import Entry
+    from enforcer.schedule.orders import Orders
 
 FORMATS = ("text", "json", "ics")
 
@@ -52,57 +55,101 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="first instant, UTC unless it has an offset (default now)",
     )
+    add_files_argument(parser)
     parser.add_argument("--days", type=_days, default=30, metavar="N", help="how far (default 30)")
 
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.arming import armed_of, armed_still, still_arms
+    from enforcer.cli.basis import Read, basis
     from enforcer.cli.places import orders
     from enforcer.cli.windows_ics import calendar
     from enforcer.clock import SystemClock
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
-    from enforcer.schedule.agenda import MOST_SHOWN, TooManyError, entries
+    from enforcer.schedule.agenda import TooManyError
     from enforcer.sources.files import load_policy
 
     now, standing = SystemClock().now(), orders()
-    with Waiting("reading the configuration"):
-        policy, _ = load_policy(args.config, now=now, orders=standing)
+    try:
+        told = basis(
+            args.config,
+            lambda: Read(load_policy(args.config, now=now, orders=standing)[0]),
+            now,
+            standing,
+            files=args.files,
+            registrations=False,
+        )
+    except PolicyError as error:
+        return broken(error)
     after = args.after or now
     before = after + timedelta(days=args.days)
     try:
-        every = entries(policy, standing, after, before, MOST_SHOWN)
+        every = _entries(told, standing, (after, before), now)
     except TooManyError as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
     on = [e.activation.id for e in every if e.state(now) == "armed"]
-    armed, why = armed_of(on)
-    still = armed_still({e.activation.id for e in every if _shut(e, now)} - set(on))
+    armed, why = armed_of(on, told.asked)
+    still = armed_still({e.activation.id for e in every if _shut(e, now)} - set(on), told.asked)
     found = [
         replace(o, state="armed") if _shut(e, now) and o.activation.id in still else o
         for e, o in ((e, Occurrence.of(e, now, armed)) for e in every)
     ]
     if args.format == "json":
-        print_json(window_views(found))
+        more = {"in_force": False} if told.in_force is False else {}
+        print_json([{**view, **more} for view in window_views(found)])
     elif args.format == "ics":
-        print(calendar(found, policy.gateway.name, now), end="")
+        print(calendar(found, told.ahead.policy.gateway.name, now), end="")
     elif not found:
         print(f"no window in {counted(args.days, 'day')} from {utc_short(after)}")
     else:
         _print_text(args, found, after, before)
+    sys.stdout.flush()
     if armed is None and args.format != "ics":
-        sys.stdout.flush()
         print(f"{', '.join(on)}: armed by the schedule alone: {why}", file=sys.stderr)
     for window, left in still.items():
-        sys.stdout.flush()
         print(f"{window}: closed, {still_arms(now + left)}", file=sys.stderr)
+    _say(args, told)
     return 0
+
+
+def _entries(
+    told: Basis, orders: Orders, span: tuple[datetime, datetime], now: datetime
+) -> list[Entry]:
+    """What is ahead, and of what is on now that which the kernel was given. Raises TooManyError."""
+    from enforcer.cli.arming import held_now
+    from enforcer.schedule.agenda import MOST_SHOWN, entries
+
+    (after, before), instant = span, timedelta(microseconds=1)
+    every = entries(told.ahead.policy, orders, after, before, MOST_SHOWN)
+    if told.now is told.ahead or not after <= now < before:
+        return every
+    given = set(held_now().armed)
+    kept = entries(told.now.policy, orders, now, now + instant)
+    ahead = [e for e in every if e.activation.id not in given or not _is_now(e, now)]
+    both = ahead + [e for e in kept if e.activation.id in given]
+    return sorted(both, key=lambda e: (e.activation.starts_at, e.activation.id))
+
+
+def _is_now(entry: Entry, now: datetime) -> bool:
+    return entry.activation.starts_at <= now < entry.activation.ends_at
+
+
+def _say(args: argparse.Namespace, told: Basis) -> None:
+    """What is to be known of what was told, where standard output has no place for it."""
+    paint = Painter(args, sys.stderr)
+    if told.remark is not None:
+        style = "red" if told.in_force is False else "yellow"
+        loud = "NOT IN FORCE: " if told.in_force is False else ""
+        print(paint(loud + told.remark, style), file=sys.stderr)
+    if told.mistake is not None:
+        print(told.mistake, file=sys.stderr)
 
 
 def _shut(entry: Entry, now: datetime) -> bool:
     """Whether it was closed while it would be on."""
-    shut = entry.state(now) == "closed"
-    return shut and entry.activation.starts_at <= now < entry.activation.ends_at
+    return entry.state(now) == "closed" and _is_now(entry, now)
 
 
 def _print_text(

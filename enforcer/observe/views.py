@@ -56,6 +56,9 @@ def status_view(
             "ok": s.config_error is None,
             "error": s.config_error,
             "loaded_at": utc_text(s.loaded_at),
+            # So that whoever reads the files can tell whether they are what is in force.
+            "policy": s.policy.digest,
+            "registry": s.registry.digest if s.registry else None,
         },
         "armed": list(s.armed),
         "due": list(s.due),

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -14,8 +18,11 @@ from enforcer.cli.main import main
 from enforcer.clock import SystemClock
 from enforcer.daemon import Daemon
 from enforcer.kernel.fake import FakeKernel
+from enforcer.listening import ControlSocket
 from enforcer.observe.totals import Totals
+from enforcer.observe.views import status_view
 from enforcer.ruleset.transaction import Kernel
+from enforcer.sources.lastgood import write_last_good
 from enforcer.sources.load import load_configuration
 from enforcer.standing import read_orders
 
@@ -100,6 +107,32 @@ class Place:
             code = int(exited.code or 0)
         captured = self._capture.readouterr()
         return Said(code, captured.out, captured.err)
+
+    @contextmanager
+    def answering(self, daemon: Daemon) -> Iterator[None]:
+        """`daemon` as the control socket's status tells of it, and its copy of what is in force."""
+        write_last_good(self.state_dir, str(self.config), daemon.loaded_at, daemon.config)
+        with self.served(status_view(daemon.snapshot(), "9.9")):
+            yield
+
+    @contextmanager
+    def served(self, status: dict[str, Any]) -> Iterator[None]:
+        """The control socket, which answers `status` to everything."""
+        control, stop = ControlSocket(self.run_dir), Event()
+
+        def serve() -> None:
+            while not stop.is_set():
+                if select.select([control], [], [], 0.05)[0]:
+                    control.serve_one(lambda *_: status)
+
+        thread = Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+            control.close()
 
     def daemon(self, kernel: Kernel) -> Daemon:
         orders = read_orders(self.state_dir)

@@ -46,6 +46,9 @@ def test_the_answer_for_programs_is_that_of_the_contract(place: Place, kernel: F
         "verdict": "let_in",
         "partly": False,
         "notes": [],
+        # No daemon answers, and none has left its copy: nobody can tell.
+        "in_force": None,
+        "remark": None,
         "steps": [
             "guard of window ddos: to estate concentrators: registered as software-house, let in",
             "mark of window ddos: as category software-house",

@@ -49,7 +49,8 @@ def test_the_same_answer_as_the_command(
     told = found(explainer(daemon, daemon.snapshot())(Question.read(*texts))).answer
     names = ("", "--to", "--service", "--at")
     argv = [word for name, text in zip(names, texts, strict=False) if text for word in (name, text)]
-    said = place.run("explain", *filter(None, argv), "--format", "json").json
+    with place.answering(daemon):
+        said = place.run("explain", *filter(None, argv), "--format", "json").json
     instants = [datetime.fromisoformat(answer.pop("at")) for answer in (told, said)]
     assert (instants[1] - instants[0]).total_seconds() < 60
     assert json.loads(json.dumps(told)) == said

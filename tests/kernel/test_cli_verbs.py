@@ -71,6 +71,43 @@ def test_explain_agrees_with_the_kernel_until_somebody_meddles(gateway: Gateway)
     eventually(lambda: not gateway.run("explain", "198.51.100.9").stderr, "repaired")
 
 
+@pytest.mark.parametrize("before", [(), NO_CAPABILITIES])
+def test_what_was_edited_and_not_loaded_is_told_as_it_is_in_force(
+    gateway: Gateway, before: tuple[str, ...]
+) -> None:
+    gateway.start()
+    eventually((gateway.state_dir / "last-good").exists, "the daemon has its copy")
+    stranger = ("explain", "192.0.2.99", "--to", "203.0.113.5", "--service", "udp/51820")
+    edited = gateway.window(ends_s=9000).replace("    guard: {estate: concentrators}\n", "")
+    loaded = gateway.status()["windows"]
+    for text, fact in (
+        (edited, "the files differ from what is in force (policy); this is what is in force"),
+        ("", "the files differ from what is in force (policy); this is what is in force"),
+        ("- {", "the files are refused; this is what is in force; mend them: enforcer check"),
+    ):
+        gateway.write_windows(text)
+        done = gateway.run(*stranger, before=before)
+        assert done.returncode == 3, done.stderr
+        assert "THE KERNEL DIFFERS" not in done.stderr
+        assert fact in done.stdout
+        done = gateway.run("windows", "--format", "json", before=before)
+        assert (done.returncode, json.loads(done.stdout)) == (0, loaded)
+        assert done.stderr.startswith(fact)
+
+
+def test_after_a_refused_shrink_explain_lets_in_whom_the_kernel_lets_in(gateway: Gateway) -> None:
+    gateway.write(main=MAIN.replace("90%", "20%"))
+    gateway.start()
+    eventually((gateway.state_dir / "last-good").exists, "the daemon has its copy")
+    fewer = REGISTRY.replace("R-1,198.51.100.0/24", "R-1,198.51.101.0/24")
+    gateway.write(main=MAIN.replace("90%", "20%"), registry=fewer)
+    assert gateway.run("reload").returncode == 78
+    done = gateway.run("explain", "198.51.100.9", "--to", "203.0.113.5", "--service", "udp/51820")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert ": let in\n" in done.stdout
+    assert "(policy and registrations), and the last reload was refused; this is" in done.stdout
+
+
 def test_what_is_due_and_not_in_force_is_told_so_by_every_verb(gateway: Gateway) -> None:
     """Nobody keeps the clock right, as the kernel says: TIME_ERROR, whatever is so here."""
     gateway.write(main=MAIN.replace("clock: false", "clock: true"), windows="")

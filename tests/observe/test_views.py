@@ -39,7 +39,7 @@ def test_an_occurrence() -> None:
 
 def test_status() -> None:
     snapshot = Snapshot(
-        policy=Policy(Gateway("edge-1", ("wan0",)), ("freelancer",)),
+        policy=Policy(Gateway("edge-1", ("wan0",)), ("freelancer",), digest="5b7c0cc37591e91d"),
         config_error="enforcer.yaml:2:1: no",
         loaded_at=AT,
         reloaded_at=AT,
@@ -70,6 +70,8 @@ def test_status() -> None:
             "ok": False,
             "error": "enforcer.yaml:2:1: no",
             "loaded_at": "2026-12-01T08:00:00Z",
+            "policy": "5b7c0cc37591e91d",
+            "registry": None,
         },
         "armed": ["ddos"],
         "due": ["exam", "works"],
