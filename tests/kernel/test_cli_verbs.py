@@ -95,6 +95,19 @@ def test_what_was_edited_and_not_loaded_is_told_as_it_is_in_force(
         assert done.stderr.startswith(fact)
 
 
+def test_without_rights_to_ask_it_is_said_that_nobody_can_tell(gateway: Gateway) -> None:
+    gateway.start()
+    gateway.socket.chmod(0o000)
+    done = gateway.run("explain", "192.0.2.99", "--format", "json", before=NO_CAPABILITIES)
+    answer = json.loads(done.stdout)
+    assert (done.returncode, answer["in_force"]) == (3, None)
+    fact = f"whether the files are what is in force is not known ({gateway.socket}: no permission; "
+    assert answer["remark"].startswith(fact)
+    done = gateway.run("windows", before=NO_CAPABILITIES)
+    assert done.returncode == 0
+    assert fact in done.stderr
+
+
 def test_after_a_refused_shrink_explain_lets_in_whom_the_kernel_lets_in(gateway: Gateway) -> None:
     gateway.write(main=MAIN.replace("90%", "20%"))
     gateway.start()
