@@ -1,4 +1,6 @@
-"""`enforcer check`: everything that is wrong with the configuration, at once."""
+"""`enforcer check`: what is wrong with the configuration: all of enforcer.yaml and the windows at
+once, and then, for it takes them to read it, all of the registry.
+"""
 
 from __future__ import annotations
 

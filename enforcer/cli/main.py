@@ -25,7 +25,7 @@ DEFAULT_CONFIG = Path("/etc/enforcer/enforcer.yaml")
 # In the order of `enforcer --help`.
 VERBS = {
     "run": "run the daemon",
-    "check": "check the configuration and say everything that is wrong with it",
+    "check": "check the configuration and say what is wrong with it",
     "plan": "show what would change in the kernel, now or at an instant",
     "status": "show what is armed, until when, and how the daemon is",
     "explain": "tell what happens to an address, and why",
