@@ -153,5 +153,5 @@ def test_windows_with_mistakes_keep_no_feed_from_coming(tmp_path: Path) -> None:
     config.write_text("{")
     with pytest.raises(PolicyError):
         read_settings(config)
-    with pytest.raises(PolicyError, match=r"does not exist.*\(enforcer init .* writes one"):
+    with pytest.raises(PolicyError, match=r"does not exist.*\(enforcer init FOLDER writes"):
         read_settings(tmp_path / "nowhere.yaml")
