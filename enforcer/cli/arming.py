@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.terminal import utc_short
@@ -30,10 +31,10 @@ def held_now() -> Held:
         kernel.close()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Asked:
     """What the daemon said of itself; `status` None and why, where none answers. `none_runs`:
-    there certainly is none.
+    there certainly is none. `held` is what the kernel says, read once, where anybody needs it.
     """
 
     status: Mapping[str, Any] | None
@@ -45,6 +46,10 @@ class Asked:
         """The windows that are on by the daemon's schedule and not in force; None: not told."""
         due = None if self.status is None else self.status.get("due")
         return frozenset(map(str, due)) if isinstance(due, list) else None
+
+    @cached_property
+    def held(self) -> Held:
+        return held_now()
 
 
 def asked() -> Asked:
@@ -69,7 +74,7 @@ def armed_of(on: Collection[str], who: Asked) -> tuple[Collection[str] | None, s
         return (), ""
     if who.due is not None:
         return set(on) - who.due, ""
-    held = held_now()
+    held = who.held
     if held.state is None:
         return None, f"no daemon answers, and the kernel cannot be asked ({held.reason})"
     if not held.ours:
@@ -91,4 +96,4 @@ def armed_still(closed: Collection[str], who: Asked) -> Mapping[str, timedelta]:
     """
     if not closed or who.due is not None:
         return {}
-    return {window: left for window, left in held_now().armed.items() if window in closed}
+    return {window: left for window, left in who.held.armed.items() if window in closed}

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from enforcer.cli.arming import Asked, asked, held_now
+from enforcer.cli.arming import Asked, asked
 from enforcer.cli.main import EXIT_CONFIG
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
@@ -73,6 +73,13 @@ class _Files:
     now: datetime
     orders: Orders
     registrations: bool
+
+    def unlike(self, policy: object, registry: object) -> str:
+        """Why what has these digests is not what is in the files; empty when it is."""
+        if self.read is None:
+            return "the files are refused"
+        differing = self.read.differs(policy, registry)
+        return differing and f"the files differ from what is in force ({differing})"
 
     def needed(self) -> Read:
         """Raises PolicyError: nothing else can take their place."""
@@ -130,12 +137,9 @@ def _with_daemon(files: _Files, who: Asked, status: Mapping[str, Any]) -> Basis:
         read = files.needed()
         fact = "the daemon does not say what it has loaded; these are the files"
         return Basis(read, read, None, who, fact)
-    fact = "the files are refused" if files.read is None else ""
-    if files.read is not None:
-        differing = files.read.differs(*digests)
-        if not differing:
-            return Basis(files.read, files.read, True, who)
-        fact = f"the files differ from what is in force ({differing})"
+    fact = files.unlike(*digests)
+    if not fact:
+        return Basis(files.needed(), files.needed(), True, who)
     if told.get("ok") is False:
         fact += ", and the last reload was refused"
     kept, of, why = _kept(files)
@@ -156,17 +160,14 @@ def _with_daemon(files: _Files, who: Asked, status: Mapping[str, Any]) -> Basis:
 
 def _without_daemon(files: _Files, who: Asked) -> Basis:
     """The kernel goes on with what the last daemon gave it; one that starts takes the files."""
-    held = held_now()
+    held = who.held
     if held.ours and held.armed:
         kept, of, _ = _kept(files)
         if kept is not None and _same(of, files.config):
             registry = kept.registry.digest if kept.registry else None
-            fact = "the files are refused"
-            if files.read is not None:
-                differing = files.read.differs(kept.policy.digest, registry)
-                if not differing:
-                    return Basis(files.read, files.read, True, who)
-                fact = f"the files differ from what is in force ({differing})"
+            fact = files.unlike(kept.policy.digest, registry)
+            if not fact:
+                return Basis(files.needed(), files.needed(), True, who)
             told = f"no daemon answers; {fact}; what is armed is told as the last daemon kept it"
             ahead = files.read or kept
             return Basis(ahead, kept, True, who, told, files.mistake)

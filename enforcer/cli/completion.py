@@ -41,15 +41,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _window_ids(args: argparse.Namespace) -> list[str]:
-    from enforcer.cli.places import state_dir
+    from enforcer.cli.places import orders_unsaid
     from enforcer.clock import SystemClock
     from enforcer.errors import PolicyError
     from enforcer.schedule.agenda import entries
     from enforcer.sources.files import load_policy
-    from enforcer.standing import read_or_none_new
 
-    now = SystemClock().now()
-    orders, _ = read_or_none_new(state_dir())
+    now, orders = SystemClock().now(), orders_unsaid()
     try:
         policy, _ = load_policy(args.config, now=now, orders=orders)
     except PolicyError:

@@ -25,7 +25,7 @@ from enforcer.cli.terminal import (
 )
 from enforcer.errors import PolicyError
 from enforcer.policy.prefix import Prefix, Service, parse_service
-from enforcer.ruleset.question import Question, QuestionError, host
+from enforcer.ruleset.question import Question, QuestionError, host, verdict_words
 
 if TYPE_CHECKING:
     from enforcer.cli.basis import Read
@@ -167,9 +167,8 @@ def _text(
     # Without a destination guard is judged as if the flow went to the estate: say so up here.
     asked = " (as a new flow to the estate; name another end with --to)"
     supposed = asked if not answer["to"] and name in {"held_back", "let_in"} else ""
-    told = name.replace("_", " ") + (" in part" if answer["partly"] else "")
     files = paint(" BY FILES THAT ARE NOT IN FORCE", "red") if answer["in_force"] is False else ""
-    first = f"{flow}: {paint(told, _STYLES[name])}{supposed}{files}"
+    first = f"{flow}: {paint(verdict_words(answer), _STYLES[name])}{supposed}{files}"
     return [*wrapped(first, columns), *fields(rows, columns)]
 
 

@@ -118,14 +118,13 @@ def _entries(
     told: Basis, orders: Orders, span: tuple[datetime, datetime], now: datetime
 ) -> list[Entry]:
     """What is ahead, and of what is on now that which the kernel was given. Raises TooManyError."""
-    from enforcer.cli.arming import held_now
     from enforcer.schedule.agenda import MOST_SHOWN, entries
 
     (after, before), instant = span, timedelta(microseconds=1)
     every = entries(told.ahead.policy, orders, after, before, MOST_SHOWN)
     if told.now is told.ahead or not after <= now < before:
         return every
-    given = set(held_now().armed)
+    given = set(told.asked.held.armed)
     kept = entries(told.now.policy, orders, now, now + instant)
     ahead = [e for e in every if e.activation.id not in given or not _is_now(e, now)]
     both = ahead + [e for e in kept if e.activation.id in given]

@@ -64,9 +64,10 @@ def _decode(file: str, data: bytes) -> tuple[str | None, list[Problem]]:
         return None, [Problem(file, 0, 0, "", other)]
     if is_markup(data[:200]):
         return None, [Problem(file, 1, 1, "", MARKUP)]
-    marks = [n for n, line in enumerate(data.splitlines(), 1) if is_conflict(line)]
-    if marks and b"<<<<<<< " in data:
-        return None, [Problem(file, marks[0], 1, "", CONFLICT)]
+    if b"<<<<<<< " in data:
+        marked = next((n for n, at in enumerate(data.splitlines(), 1) if is_conflict(at)), None)
+        if marked is not None:
+            return None, [Problem(file, marked, 1, "", CONFLICT)]
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

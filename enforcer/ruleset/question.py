@@ -4,7 +4,7 @@ form of the answer.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -68,6 +68,12 @@ class Explained:
     answer: dict[str, Any]
     windows: tuple[Activation, ...]
     at: datetime
+
+
+def verdict_words(answer: Mapping[str, Any]) -> str:
+    """The verdict of an answer, for people."""
+    words: str = answer["verdict"].replace("_", " ")
+    return f"{words} in part" if answer["partly"] else words
 
 
 def host(text: str) -> Prefix:

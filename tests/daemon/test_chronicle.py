@@ -345,6 +345,15 @@ def test_totals_that_nobody_knows_are_none_and_not_zero(office: Office) -> None:
     assert (office.ended()["totals"], office.ended()["totals_at"]) == (None, None)
 
 
+def ended_by_a_teardown_without_a_daemon(office: Office) -> tuple[str, str, str]:
+    """Why, by whom and when, as the next daemon tells it."""
+    office.kernel.commit(_teardown(office), office.clock.now_ns())
+    office.crash(OPENS + 9 * MINUTE)
+    office.at(office.clock.at)
+    ended = office.ended()
+    return ended["why"], ended["ended_by"], ended["ended_at"]
+
+
 def test_a_disarm_without_a_daemon_is_the_reason_that_the_next_one_tells(office: Office) -> None:
     from enforcer import decisions
 
@@ -352,11 +361,7 @@ def test_a_disarm_without_a_daemon_is_the_reason_that_the_next_one_tells(office:
     now = OPENS + 3 * MINUTE
     closing = decisions.close_all(office.daemon.orders, now, office.daemon.on(), "noc")
     assert decisions.keep(office.directory, office.daemon.orders, closing) is None
-    office.kernel.commit(_teardown(office), office.clock.now_ns())
-    office.crash(OPENS + 9 * MINUTE)
-    office.at(office.clock.at)
-    ended = office.ended()
-    assert (ended["why"], ended["ended_by"], ended["ended_at"]) == (
+    assert ended_by_a_teardown_without_a_daemon(office) == (
         "disarmed",
         "noc",
         "2026-12-01T08:03:00Z",
@@ -377,11 +382,7 @@ def test_what_was_closed_and_then_disarmed_without_a_daemon_ended_when_it_was_di
     also = [decisions.disarmed(at, "boss", window, "NOC-1")]
     out = decisions.close_all(shut.orders, at, (), "boss", also)
     assert decisions.keep(office.directory, shut.orders, out) is None
-    office.kernel.commit(_teardown(office), office.clock.now_ns())
-    office.crash(OPENS + 9 * MINUTE)
-    office.at(office.clock.at)
-    ended = office.ended()
-    assert (ended["why"], ended["ended_by"], ended["ended_at"]) == (
+    assert ended_by_a_teardown_without_a_daemon(office) == (
         "disarmed",
         "boss",
         "2026-12-01T08:03:00Z",

@@ -12,7 +12,7 @@ from typing import Any
 from enforcer.observe.page.blocks import card, definitions, tell
 from enforcer.observe.page.markup import Html, el, join
 from enforcer.observe.page.words import both, utc
-from enforcer.ruleset.question import Explained, QuestionError
+from enforcer.ruleset.question import Explained, QuestionError, verdict_words
 
 # name, what it is, what is said of it, an example, the longest text of sense
 _FIELDS = (
@@ -89,8 +89,7 @@ def answered(asked: Mapping[str, str], explained: Explained) -> Html:
     name = answer["verdict"]
     flow = f"From {answer['address']}" + (f" to {answer['to']}" if answer["to"] else "")
     flow += f", {answer['service']}" if answer["service"] else ""
-    told = name.replace("_", " ") + (" in part" if answer["partly"] else "")
-    verdict = el("span", told, class_=f"pill {_KINDS[name]}")
+    verdict = el("span", verdict_words(answer), class_=f"pill {_KINDS[name]}")
     rows: list[tuple[str, str]] = [("At", utc(explained.at))]
     rows.append(("Windows on", "\n".join(_windows(explained)) or "none"))
     if answer["due"]:
