@@ -12,6 +12,10 @@ run: deps $(STAMP)
 
 test: deps $(STAMP) check kernel
 
+# How many times the usual number of random examples the dear tests draw: make unit EXAMPLES=10
+EXAMPLES ?= 1
+export ENFORCER_EXAMPLES = $(EXAMPLES)
+
 # Fast and pure: style, types, unit tests. No root, no network.
 check: $(STAMP)
 	$(VENV)/bin/ruff check .

@@ -3,13 +3,16 @@
 In: the extent. Out: figures in ms. A change is timed from two registries at hand, planned, to the
 kernel's answer: read, compile, check the promises, diff, commit; and once more with its planning.
 At a declared instant only the commit of what a packet can meet is left: the daemon does everything
-else two seconds ahead. `unannounced` is all of it at once, as for a window declared for now.
+else two seconds ahead. It is timed until the change acts; a closing also until nothing of the
+window is left, which waits for the packets that are on their way. `unannounced` is all of it at
+once, as for a window declared for now.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from benchmarks.case import BUDGET_BYTES, Case, compiled, now, prefix_lines, size_text
 from benchmarks.figures import Figure
@@ -48,9 +51,9 @@ def measure_rows(extent: Extent, said: Callable[[str], None]) -> Iterator[Figure
             whole, commit = [], []
             for number in bounded(extent.repeats):
                 ours.swap(other if number % 2 == 0 else case.tables)
-                all_ms, commit_ms = _once(ours, armed=False)
-                whole.append(all_ms)
-                commit.append(commit_ms)
+                took = _once(ours, armed=False)
+                whole.append(took.whole)
+                commit.append(took.commit)
             yield Figure(ONE_ROW, f"in {size}", OURS, "ms", tuple(whole))
             yield Figure(ONE_ROW, f"in {size}: commit alone", OURS, "ms", tuple(commit))
             planning = tuple(_planned(case, ours, extent))
@@ -117,17 +120,21 @@ def measure_windows(extent: Extent, said: Callable[[str], None]) -> Iterator[Fig
             ours = Ours(bench.gateway, case.tables)
             ours.shut()
             for what, armed in (("opening", True), ("closing", False)):
-                whole, commit = [], []
+                whole, acted, commit = [], [], []
                 for _ in bounded(extent.repeats):
                     ours.put(armed=not armed)
                     time.sleep(_PAUSE_S)
-                    whole.append(_once(ours, armed=armed)[0])
+                    whole.append(_once(ours, armed=armed).whole)
                     ours.put(armed=not armed)
                     if armed:
                         ours.ahead()
                     time.sleep(_PAUSE_S)
-                    commit.append(_once(ours, armed=armed)[1])
-                yield Figure(WINDOWS, what_window(what, size), OURS, "ms", tuple(commit))
+                    took = _once(ours, armed=armed)
+                    acted.append(took.acted)
+                    commit.append(took.commit)
+                yield Figure(WINDOWS, what_window(what, size), OURS, "ms", tuple(acted))
+                if not armed:
+                    yield Figure(WINDOWS, what_cleared(size), OURS, "ms", tuple(commit))
                 yield Figure(WINDOWS, f"{what}, {size}, unannounced", OURS, "ms", tuple(whole))
             ours.close()
 
@@ -135,6 +142,11 @@ def measure_windows(extent: Extent, said: Callable[[str], None]) -> Iterator[Fig
 def what_window(verb: str, size: str) -> str:
     """At the declared instant, all that can be done before having been done."""
     return f"{verb} at its instant, {size}"
+
+
+def what_cleared(size: str) -> str:
+    """The same, until nothing of it is left: this waits for the packets on their way (0045)."""
+    return f"closing, {size}, until nothing of it is left"
 
 
 def bounded(repeats: int) -> Iterator[int]:
@@ -146,14 +158,21 @@ def bounded(repeats: int) -> Iterator[int]:
         yield number
 
 
-def _once(ours: Ours, *, armed: bool) -> tuple[float, float]:
-    """Milliseconds for the change from the read on, and for its commit alone."""
+class _Took(NamedTuple):
+    """Milliseconds: from the read on; of the commit; of the commit until the change acts."""
+
+    whole: float
+    commit: float
+    acted: float
+
+
+def _once(ours: Ours, *, armed: bool) -> _Took:
     begun = time.perf_counter()
     change = ours.change(armed=armed)
     planned = time.perf_counter()
     if change is None:
         raise RuntimeError("there was nothing to change")
     ours.kernel.commit(change, time.time_ns())
-    done = time.perf_counter()
+    done, acted = time.perf_counter(), ours.kernel.acted_at
     ours.put(armed=armed)
-    return (done - begun) * 1000, (done - planned) * 1000
+    return _Took((done - begun) * 1000, (done - planned) * 1000, (acted - planned) * 1000)

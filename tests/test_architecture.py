@@ -65,6 +65,7 @@ TESTED_BY: dict[str, str] = {
     "fleet.poke": "fleet/test_watching.py",
     "cli.fetch": "kernel/test_feeds.py",
     "kernel.steps": "kernel/test_load_in_steps.py",
+    "kernel.underway": "kernel/test_load_in_steps.py",
     "feeds.deadline": "feeds/test_transfer.py",
     "clockd": "daemon/test_synchronised.py",
     "listening": "daemon/test_control.py",

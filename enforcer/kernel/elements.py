@@ -23,6 +23,7 @@ from enforcer.kernel.wire import (
     nftables,
     text,
 )
+from enforcer.ruleset.transaction import Change
 from enforcer.ruleset.vocabulary import KEY_BYTES, TABLE, Bulk, FrontSet, RegisteredMap
 
 _LIST_HEADER = 4
@@ -108,6 +109,13 @@ def get_element(map_name: str, key: bytes) -> Message:
         text(Elements.SET, map_name),
         nested(Elements.LIST, entry),
     )
+
+
+def taken_out(change: Change) -> set[bytes]:
+    """A few keys that a delta takes out and does not put back."""
+    removed = sample(change.removed)
+    stay = np.isin(removed.stage.keys, change.added.stage.keys)
+    return {key for (key, _), kept in zip(pairs(removed), stay, strict=True) if not kept}
 
 
 def class_id(data: bytes | memoryview) -> int:

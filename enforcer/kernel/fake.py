@@ -133,7 +133,7 @@ class FakeKernel:
             table = copy.deepcopy(self._table)
             if table is not None:
                 table.woken = False
-            for operation in part:
+            for operation in part.operations:
                 try:
                     self._fault(operation)
                     table = self._apply(table, operation, now_ns)

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-import numpy as np
-
 from enforcer.errors import KernelError
 from enforcer.kernel import decode, elements, shaping
 from enforcer.kernel import numbers as n
@@ -24,6 +22,7 @@ from enforcer.kernel.netlink import NETLINK_NETFILTER, NETLINK_ROUTE, Netlink, c
 from enforcer.kernel.parking import DEVICES, Parking
 from enforcer.kernel.remedies import kernel_error, label, telling
 from enforcer.kernel.steps import Step, in_steps
+from enforcer.kernel.underway import wait_for_packets
 from enforcer.kernel.wire import MALFORMED, Message, Reply, nftables, number32, string, text
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.lower import Expr
@@ -290,6 +289,8 @@ class NftKernel:
                 if 0 < done <= plan.filling:
                     # What others commit meanwhile holds no load up: the look behind it meets it.
                     generation = self.generation()
+                if step.waits:
+                    wait_for_packets()
                 generation = self._send(generation, step, started_ns)
         except BaseException:
             # One by one, for somebody else may have taken one of them.
@@ -343,7 +344,7 @@ class NftKernel:
                 gone: set[bytes] = set()
                 if isinstance(operation, t.Change):
                     expected |= dict(elements.pairs(elements.sample(operation.added)))
-                    gone = _gone(operation)
+                    gone = elements.taken_out(operation)
                 if self.elements(target.name, [*expected, *gone]) != expected:
                     raise kernel_error(label(operation), errno.EIO, "read back other elements")
 
@@ -391,10 +392,3 @@ def _refuse_missing_devices(transaction: t.Transaction, devices: Mapping[str, in
     for added in transaction.shaping:
         if isinstance(added, t.AddShaper) and added.shaper.device not in devices:
             raise kernel_error(label(added), errno.ENODEV)
-
-
-def _gone(change: t.Change) -> set[bytes]:
-    """A few keys that a delta takes out and does not put back."""
-    removed = elements.sample(change.removed)
-    stay = np.isin(removed.stage.keys, change.added.stage.keys)
-    return {key for (key, _), kept in zip(elements.pairs(removed), stay, strict=True) if not kept}

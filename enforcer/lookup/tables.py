@@ -68,7 +68,7 @@ class Stage:
         uses: Mapping[int, int] | None = None,
     ) -> Stage:
         """A stage with the digest of its content; `uses` when they are known already."""
-        digest = hashlib.blake2b(digest_size=8)
+        digest = hashlib.blake2b(b"%d/%d" % (family, length), digest_size=8)
         digest.update(np.ascontiguousarray(keys).view(np.uint8).data)
         digest.update(np.ascontiguousarray(classes).data)
         stage = cls(family, length, keys, classes, digest.hexdigest())

@@ -154,7 +154,9 @@ class _Difference:
             c.name for c in self.changed_chains if c.name in self.state.chains
         }
         ops: list[t.Operation] = [
-            t.FlushChain(name) for name in sorted(loosened) if self.state.chains[name].rules
+            t.FlushChain(name, going=there.hook is None and self.desired.chain(name) is None)
+            for name in sorted(loosened)
+            if (there := self.state.chains[name]).rules
         ]
         ops += [op for op in self.elements if isinstance(op, t.TakeElements)]
         # Class maps first: they hold chains that may go.

@@ -185,6 +185,8 @@ class SetRules:
 @dataclass(frozen=True, slots=True)
 class FlushChain:
     name: str
+    # Of a chain without a hook that goes: whom an element still leads there must find its rules.
+    going: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

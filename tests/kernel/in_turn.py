@@ -16,7 +16,7 @@ def in_turn(
     now_ns: int,
 ) -> Iterator[t.KernelState]:
     """Commits what acts, then what goes behind it; the kernel's state after each."""
-    *parts, last = apart(transaction.netfilter)
+    *parts, last = (part.operations for part in apart(transaction.netfilter))
     for part in (*parts, (*last, *transaction.shaping)):
         generation = kernel.generation()
         commit(replace(transaction, generation=generation, operations=tuple(part)), now_ns)

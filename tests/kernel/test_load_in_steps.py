@@ -13,7 +13,9 @@ import pytest
 from enforcer.errors import KernelError
 from enforcer.kernel import elements
 from enforcer.kernel.series import one_by_one
-from enforcer.kernel.steps import STEP_ELEMENTS, Steps, in_steps
+from enforcer.kernel.steps import STEP_ELEMENTS, UNSETTLED, Steps, apart, in_steps
+from enforcer.kernel.underway import wait_for_packets
+from enforcer.lookup.tables import Stage
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
 from tests.kernel import every_word as e
@@ -89,7 +91,104 @@ def test_what_is_in_use_or_small_stays_one_transaction(
     assert plan.undo == ()
 
 
+# --- what goes: pure ------------------------------------------------------------------------------
+
+FINER, COARSER = v.RegisteredMap(e.many4(9)), v.RegisteredMap(e.stage4({0x0B010000: 7}, 16))
+ARRIVED, LEFT = e.stage4({0x0A000000: 0x12345678}), e.stage4({0x0A000000: 7}, 16)
+NONE, NONE16 = e.stage4({}), e.stage4({}, 16)
+WENT = (t.FlushChain("went", going=True), t.DeleteChain("went"))
+CAME = (t.AddChain(CHAIN.name, None), t.SetRules(CHAIN, flush=False))
+LEDGER = t.WriteLedger(((COARSER.name, "new"), (FINER.name, "new")))
+
+
+def change(target: v.RegisteredMap, removed: Stage, added: Stage) -> t.Change:
+    return t.Change(target, v.RegisteredMap(removed), v.RegisteredMap(added))
+
+
+def moved() -> tuple[t.Operation, ...]:
+    """10.0.0.0/16 leaves the coarser stage, a /24 of it comes into the finer, with a chain."""
+    coarser, finer = change(COARSER, LEFT, NONE16), change(FINER, NONE, ARRIVED)
+    return (*WENT, *CAME, coarser, finer, LEDGER)
+
+
+def test_a_prefix_that_changes_its_stage_is_in_both_before_it_leaves_one() -> None:
+    led_to, changing, leaving, gone = (part.operations for part in apart(moved()))
+    assert led_to == CAME
+    stays, arrives, _ = changing
+    assert isinstance(stays, t.Change)
+    assert isinstance(arrives, t.Change)
+    assert [len(op.removed.stage) for op in (stays, arrives)] == [0, 0]
+    assert arrives.added.stage is ARRIVED
+    leaves, _ = leaving
+    assert isinstance(leaves, t.Change)
+    assert leaves.removed.stage.keys.tolist() == LEFT.keys.tolist()
+    assert len(leaves.added.stage) == 0
+    assert gone == WENT
+
+
+def test_no_map_is_vouched_for_while_it_holds_what_is_to_leave() -> None:
+    _, changing, leaving, _ = (part.operations for part in apart(moved()))
+    assert changing[-1] == t.WriteLedger(((COARSER.name, UNSETTLED), (FINER.name, "new")))
+    assert leaving[-1] == LEDGER
+
+
+def test_a_map_made_anew_is_asked_no_sooner_than_what_arrives_in_another() -> None:
+    """The coarser shrinks to a smaller map that has the prefix no more, the finer has it now."""
+    hooked = t.SetRules(v.Chain("guard", CHAIN.rules), flush=True)
+    made = (t.AddSet(SMALL), t.Load(SMALL))
+    arrives = change(FINER, NONE, ARRIVED)
+    parts = apart((t.DeleteSet("outgrown"), *made, *CAME, hooked, arrives, LEDGER))
+    assert [part.operations for part in parts] == [
+        (*made, *CAME),
+        (hooked, arrives, LEDGER),
+        (t.DeleteSet("outgrown"),),
+    ]
+
+
+CLOSED = (t.SetRules(CHAIN, flush=True), t.FlushChain("went"), t.DeleteChain("went"))
+DISARMED = (t.FlushChain("guard"), t.DeleteTable())
+
+
+@pytest.mark.parametrize(
+    ("operations", "waits"),
+    [
+        (moved(), [False, False, True, True]),
+        (CLOSED, [False, True]),
+        (DISARMED, [False, True]),
+        (LOAD, [False, False, False]),
+        (LOAD[-3:], [False]),
+    ],
+    ids=["moved", "closed", "disarmed", "loaded", "opened"],
+)
+def test_what_goes_waits_for_the_packets_that_are_on_their_way(
+    operations: tuple[t.Operation, ...], waits: list[bool]
+) -> None:
+    assert [step.waits for step in in_steps(operations).steps] == waits
+
+
 # --- the real kernel ------------------------------------------------------------------------------
+
+
+@pytest.mark.kernel
+def test_the_kernel_says_when_packets_are_through() -> None:
+    assert wait_for_packets()
+
+
+@pytest.mark.kernel
+def test_it_is_asked_before_what_goes_is_sent(
+    real_world: RealWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(real_world)
+    did: list[str] = []
+    monkeypatch.setattr("enforcer.kernel.nft.wait_for_packets", lambda: did.append("wait"))
+    netlink = real_world.kernel._netfilter  # type: ignore[attr-defined]
+    send = netlink.batch
+    netlink.batch = lambda *args: (did.append("send"), send(*args))[1]
+    operations = (t.FlushChain(CHAIN.name), t.DeleteChain(CHAIN.name), t.DeleteSet(LARGE.name))
+    ours = t.Transaction(real_world.kernel.generation(), operations)
+    real_world.kernel.commit(ours, real_world.now_ns())
+    assert did == ["send", "wait", "send"]
+    assert CHAIN.name not in real_world.kernel.read().chains
 
 
 def between(world: RealWorld, act: Callable[[], object], after: int = 1) -> None:

@@ -5,20 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.lab.registry import CATEGORIES, generate
 from enforcer.lookup import following as room
 from enforcer.lookup.following import Following, first_plan
 from enforcer.policy.registry import Registry, parse_registry, shrink
+from tests.examples import examples
 from tests.lookup.drawn_registries import DAY, updates
 from tests.lookup.test_replan import BUDGET, assert_same, planned_of
 
 SHIFTS = st.sampled_from((0, 0, 1, -1))
 
 
-@settings(deadline=None, max_examples=150)
+@examples(50)
 @given(updates(), SHIFTS, SHIFTS, st.sampled_from((BUDGET, BUDGET + 1)))
 def test_what_follows_is_what_is_planned_anew(
     changed: list[Registry], before: int, after: int, budget: int
@@ -30,7 +31,7 @@ def test_what_follows_is_what_is_planned_anew(
     assert found.budget_bytes == budget
 
 
-@settings(deadline=None, max_examples=150)
+@examples(50)
 @given(updates(), SHIFTS, SHIFTS)
 def test_losses_are_those_that_a_count_of_everything_finds(
     changed: list[Registry], planned_on: int, asked_for: int

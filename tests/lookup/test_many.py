@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.lookup.many import ManyLookup
@@ -13,6 +13,7 @@ from enforcer.lookup.tree import FamilyTree, RadixTree
 from enforcer.policy.prefix import BITS, FAMILIES, Family, Prefix
 from enforcer.policy.registry import empty_registry, parse_registry
 from enforcer.policy.registry_columns import Words
+from tests.examples import examples
 
 DAY = date(2026, 12, 1)
 # In the middle of the address space and at its end; IPv6 on both sides of a word's border.
@@ -52,7 +53,7 @@ def tree_of(registered: list[Prefix], family: Family) -> FamilyTree:
     return RadixTree.build(registry, DAY).of_family(family)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(st.data())
 def test_the_node_of_each_of_many_is_the_node_of_one(data: st.DataObject) -> None:
     family = data.draw(st.sampled_from(FAMILIES))

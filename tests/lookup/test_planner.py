@@ -16,6 +16,7 @@ from enforcer.lookup.tables import Tables, Term
 from enforcer.lookup.tree import RadixTree
 from enforcer.policy.prefix import BITS, Family
 from enforcer.policy.registry import empty_registry, parse_registry
+from tests.examples import examples
 from tests.lookup.drawn_registries import CATEGORIES, DAY, Drawn, registries
 
 BUDGET = 256 << 20
@@ -32,7 +33,7 @@ def shape(tables: Tables) -> list[tuple[Family, int, int]]:
 
 
 # A small budget forces more stages, a large one wide expansions.
-@settings(deadline=None, max_examples=300)
+@examples(80)
 @given(registries(), st.sampled_from([1 << 14, 1 << 20, BUDGET]))
 def test_the_staged_lookup_equals_the_tree_at_every_edge(drawn: Drawn, budget: int) -> None:
     tree = RadixTree.build(drawn.registry, DAY)

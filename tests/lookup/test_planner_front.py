@@ -12,6 +12,7 @@ from enforcer.lookup.tables import Stage
 from enforcer.lookup.tree import RadixTree
 from enforcer.policy.prefix import Prefix
 from enforcer.policy.registry import parse_registry
+from tests.examples import examples
 from tests.lookup.drawn_registries import CATEGORIES, DAY, Drawn, registries
 
 BUDGET = 256 << 20
@@ -42,7 +43,7 @@ def naive(found: list[Prefix]) -> list[int]:
     return sorted(blocks)
 
 
-@settings(deadline=None, max_examples=200)
+@examples(60)
 @given(st.lists(prefixes(), min_size=1, max_size=12))
 def test_the_front_holds_each_16_that_meets_a_prefix_and_no_other(found: list[Prefix]) -> None:
     blocks = naive(found)

@@ -6,7 +6,7 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.lab.registry import CATEGORIES, generate
@@ -18,6 +18,7 @@ from enforcer.lookup.tables import Tables
 from enforcer.lookup.tree import RadixTree
 from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.registry import Registry, parse_registry
+from tests.examples import examples
 from tests.lookup.drawn_registries import DAY, updates
 
 BUDGET = 256 << 20
@@ -54,7 +55,7 @@ def followed(before: Planned, registry: Registry, shift: int = 0) -> Planned | N
     return replan(before, change)
 
 
-@settings(deadline=None, max_examples=400)
+@examples(100)
 @given(updates(max_size=40), st.lists(st.sampled_from((0, 0, 0, 1, -1)), min_size=4, max_size=4))
 def test_a_plan_followed_is_the_plan_made_anew(registries: list[Registry], days: list[int]) -> None:
     before = planned_of(registries[0], days[0])
@@ -171,7 +172,7 @@ def test_what_is_not_touched_stays_the_same_object() -> None:
     assert same.count(False) == 1
 
 
-@settings(deadline=None, max_examples=100)
+@examples(30)
 @given(updates())
 def test_the_tables_followed_find_what_the_tree_finds(changed: list[Registry]) -> None:
     before = planned_of(changed[0])

@@ -17,6 +17,7 @@ from enforcer.lookup.splice import Spliced, splice
 from enforcer.lookup.tree import RadixTree
 from enforcer.policy.prefix import FAMILIES
 from enforcer.policy.registry import Registry, parse_registry
+from tests.examples import examples
 from tests.lookup.drawn_registries import DAY, updates
 
 _ARRAYS = ("length", "parent", "row_starts", "rows", "front")
@@ -56,7 +57,7 @@ def said(registry: Registry, row: int) -> tuple[object, ...]:
     return r.prefix, r.category, r.services, r.valid_from, r.valid_until
 
 
-@settings(deadline=None, max_examples=200)
+@examples(60)
 @given(updates(), st.lists(st.integers(-1, 1), min_size=4, max_size=4))
 def test_a_spliced_tree_is_the_tree_built_anew(registries: list[Registry], days: list[int]) -> None:
     before = RadixTree.build(registries[0], DAY + timedelta(days[0]))

@@ -35,6 +35,7 @@ from enforcer.policy.model import (
 )
 from enforcer.policy.prefix import parse_prefix, parse_service
 from enforcer.schedule.load import load
+from tests.examples import examples
 from tests.policy.documents_by_hand import MAIN, ZONES, policy_of, window
 
 CONTRACT = Path(__file__).parent / "contract"
@@ -305,7 +306,7 @@ def accepted_or_refused(documents: dict[str, bytes]) -> None:
     assert all("; " in problem.message for problem in problems)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(st.binary(max_size=200), st.text(max_size=200))
 def test_no_bytes_raise_anything_but_a_policy_error(junk: bytes, text: str) -> None:
     accepted_or_refused({"enforcer.yaml": junk, "w.yaml": text.encode("utf-8", "replace")})
@@ -332,7 +333,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(100)
 @given(VALUES, VALUES, st.lists(st.tuples(WORDS, VALUES), max_size=4))
 def test_no_yaml_of_the_files_own_words_raises_anything_but_a_policy_error(
     main: str, entry: str, more: list[tuple[str, str]]

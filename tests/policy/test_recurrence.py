@@ -21,6 +21,7 @@ from enforcer.policy.recurrence import (
     until_of,
     walls,
 )
+from tests.examples import examples
 
 YEARS = timedelta(days=366 * 8)
 
@@ -82,7 +83,7 @@ def by_dateutil(rule: str, start: datetime, until: datetime) -> list[datetime]:
     return list(takewhile(lambda w: w < until, rrulestr(rule, dtstart=start)))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(rules(), STARTS)
 def test_a_rule_gives_what_dateutils_plain_walk_gives(rule: str, start: datetime) -> None:
     until = start + YEARS
@@ -201,7 +202,7 @@ def test_a_rule_gives_what_asking_every_day_gives(rule: str, start: datetime) ->
     assert ours == by_naive_walk(rule, start, until)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60)
 @given(rules(), STARTS, st.integers(0, 16_000), st.integers(0, 16_000))
 def test_a_walk_may_begin_and_end_anywhere(
     rule: str, start: datetime, skip: int, length: int
@@ -249,7 +250,7 @@ def test_every_second_week_depends_on_the_day_that_weeks_begin_with(
     assert [w.day for w in found] == days
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(
     st.sampled_from(
         [

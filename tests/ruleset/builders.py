@@ -79,8 +79,7 @@ def stage(family: Family, length: int, classes: dict[int, int]) -> Stage:
         if family == 4
         else np.frombuffer(packed, "V16")
     )
-    digest = hashlib.sha256(packed + ids.astype(">u4").tobytes()).hexdigest()[:16]
-    return Stage(family, length, keys, ids, digest)
+    return Stage.of(family, length, keys, ids)
 
 
 def _class(terms: tuple[Term, ...]) -> LookupClass:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from enforcer.errors import KernelError
 from enforcer.kernel.fake import FakeKernel
@@ -18,6 +18,7 @@ from enforcer.policy.model import Activation, Guard, Mark, Reserve
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset import vocabulary as v
 from enforcer.ruleset.diff import diff, teardown
+from tests.examples import examples
 from tests.ruleset.builders import (
     ALL_THREE,
     DEVICES,
@@ -145,7 +146,7 @@ def test_the_order_of_containers_and_counters_means_nothing() -> None:
     assert settled().plan(turned) is None
 
 
-@settings(max_examples=120, deadline=None)
+@examples(50)
 @given(worlds(), worlds())
 def test_the_difference_applied_to_the_old_gives_the_new(old: World, new: World) -> None:
     machine, fresh = Machine(), Machine()
@@ -156,7 +157,7 @@ def test_the_difference_applied_to_the_old_gives_the_new(old: World, new: World)
     assert machine.maps(new.ruleset) == fresh.maps(new.ruleset)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(worlds(), worlds())
 def test_counters_that_are_retired_leave_nothing_behind(old: World, new: World) -> None:
     machine = Machine()
@@ -165,7 +166,7 @@ def test_counters_that_are_retired_leave_nothing_behind(old: World, new: World) 
     assert machine.kernel.read().counters == set(new.ruleset.counters)
 
 
-@settings(max_examples=60, deadline=None)
+@examples(30)
 @given(worlds())
 def test_teardown_leaves_nothing_and_has_nothing_to_do_twice(world: World) -> None:
     machine = Machine()

@@ -8,7 +8,7 @@ from collections import Counter
 from dataclasses import replace
 from datetime import date, timedelta
 
-from hypothesis import given, settings
+from hypothesis import given
 
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tree import RadixTree
@@ -20,6 +20,7 @@ from enforcer.ruleset.judging import Judge, Judged, Registered, Seen
 from enforcer.ruleset.moments import service_names
 from enforcer.ruleset.packets import EITHER, IN, OUT, Packets
 from enforcer.ruleset.verdict import Flow, terms_of, verdict
+from tests.examples import examples
 from tests.ruleset.builders import (
     CATEGORIES,
     DEVICES,
@@ -34,7 +35,7 @@ from tests.ruleset.strategies import Scene, World, scenes
 from tests.sources import captures
 from tests.sources.reading import packets_of
 
-MORE = settings(max_examples=120, deadline=None)
+MORE = examples(40)
 DAY = date(2026, 12, 1)
 BUDGET_BYTES = 1 << 28
 

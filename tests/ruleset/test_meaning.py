@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 
 from enforcer.ruleset.measures import parse_counter
 from enforcer.ruleset.promises import check
 from enforcer.ruleset.vocabulary import REGISTERED_MINOR, SHAPER_MAJOR
+from tests.examples import examples
 from tests.ruleset import oracle
 from tests.ruleset.simulator import Packet, simulate
 from tests.ruleset.strategies import Scene, World, scenes, worlds
 
-FEW = settings(max_examples=80, deadline=None)
-MORE = settings(max_examples=120, deadline=None)
+FEW = examples(30)
+MORE = examples(50)
 HOOKS = ("prerouting", "postrouting")
 
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from enforcer.lookup.planner import plan
 from enforcer.lookup.tree import RadixTree
@@ -22,13 +22,14 @@ from enforcer.ruleset.sampled import Truth, as_sampled, compare
 from enforcer.ruleset.sampling import Sampling
 from enforcer.ruleset.vocabulary import SAMPLED_BYTES
 from enforcer.sampler import packets_of
+from tests.examples import examples
 from tests.ruleset.builders import CATEGORIES, DEVICES, POLICY, active, registered, window
 from tests.ruleset.simulator import simulate
 from tests.ruleset.strategies import Scene, World, scenes
 from tests.ruleset.test_judging import BUDGET_BYTES, DAY, frame, registry_of
 from tests.sources import captures as c
 
-MORE = settings(max_examples=120, deadline=None)
+MORE = examples(40)
 
 
 def truth_of(world: World, armed: frozenset[str]) -> Truth:

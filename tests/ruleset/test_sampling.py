@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from enforcer.errors import PromiseError
 from enforcer.ruleset import vocabulary as v
@@ -21,6 +21,7 @@ from enforcer.ruleset.sampling import (
     deciding,
     sampled_label,
 )
+from tests.examples import examples
 from tests.ruleset.builders import (
     ALL_THREE,
     DEVICES,
@@ -34,7 +35,7 @@ from tests.ruleset.builders import (
 from tests.ruleset.simulator import simulate
 from tests.ruleset.strategies import Scene, scenes
 
-MORE = settings(max_examples=120, deadline=None)
+MORE = examples(40)
 ON = Sampling(10)
 GOOD = compiled(active(ALL_THREE), sampling=ON)
 HELD = "guard/ddos/held_back/ip4/unregistered"
