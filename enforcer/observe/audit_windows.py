@@ -70,10 +70,13 @@ class History:
             case "closed" | "disarmed" | "lapsed":
                 # `disarm` ends every window, those too that it did not know of.
                 every = set(self.open) if what == "disarmed" and not window else {window}
+                # `close --at` may be about an occurrence that is ahead.
+                of = instant(values, "starts_at") if what == "closed" else None
                 if (at := instant(values, "at")) is not None:
                     closing = Closing(at, what, _text(values, "who"))
                     for name in every & self.open.keys():
-                        self.open[name] = replace(self.open[name], closing=closing)
+                        if of in (None, self.open[name].starts_at):
+                            self.open[name] = replace(self.open[name], closing=closing)
             case "ended":
                 known, opening = self.open.pop(window, None), _opening(values)
                 if known and opening and known.armed_at == opening.armed_at:

@@ -113,3 +113,16 @@ def test_a_closing_is_remembered_with_its_window() -> None:
     closing = made.open["ddos"].closing
     assert closing is not None
     assert (closing.at, closing.what, closing.who) == (T + 2 * HOUR, "closed", "noc")
+
+
+@pytest.mark.parametrize(
+    ("of", "who"), [(T, "noc"), (T + 24 * HOUR, None), (None, "noc")], ids=["it", "next", "none"]
+)
+def test_a_closing_ends_the_occurrence_that_it_is_about_and_no_other(
+    of: datetime | None, who: str | None
+) -> None:
+    closing = {"at": text(T + 2 * HOUR), "window": "ddos", "who": "noc"}
+    if of is not None:
+        closing["starts_at"] = text(of)
+    closed = history(("armed", armed()), ("closed", closing)).open["ddos"].closing
+    assert (closed.who if closed else None) == who
