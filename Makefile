@@ -4,6 +4,8 @@ PY      := $(VENV)/bin/python
 STAMP   := $(VENV)/.installed
 KEEP    ?= 0
 export DEBIAN_FRONTEND := noninteractive
+# Some images set it; a daemon that compiles all its modules at each start takes twice as long to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test check unit kernel kernels pictures bench soak fuzz deb deb-test deps clean
 
@@ -69,9 +71,11 @@ deb-test: deb
 deps:
 	@.ci/debian-packages
 
+# --no-compile: Python compiles what is imported when it is, and most of this never is.
 $(STAMP): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[packets,dev]"
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt \
+		-e ".[packets,dev]"
 	@touch $(STAMP)
 
 clean:

@@ -64,7 +64,7 @@ class Together:
 @dataclass(frozen=True, slots=True)
 class Steps:
     """The first `filling` only fill new maps, and `undo` takes these away again. The steps behind
-    them follow each other at once: somebody else's transaction between them makes them stale.
+    them follow each other as soon as may be: somebody else's transaction between makes them stale.
     """
 
     steps: tuple[Step, ...]
