@@ -95,7 +95,9 @@ class Fetch:
                 try:
                     found = self._one(url, min(self.feed.timeout_s, left_s))
                 except TransferError as error:
-                    self._failed(url, str(error), refused=False)
+                    # What the last moment of a turn was too short for is no news of an address.
+                    if not (error.late and url in self._failures):
+                        self._failed(url, str(error), refused=False)
                     wait_s = max(wait_s, error.wait_s)
                     again += [url] if error.again else []
                 except RefusedError as error:
@@ -149,6 +151,7 @@ class Fetch:
                 f"has no signature beside it that can be read: .minisig {error}",
                 again=error.again,
                 wait_s=error.wait_s,
+                late=error.late,
             ) from error
 
     def _failed(self, url: str, problem: str, *, refused: bool) -> None:

@@ -44,12 +44,12 @@ _REMEDIES = {
 
 class TransferError(Exception):
     """Why nothing came, as `fact; remedy`. `again`: another attempt may succeed; `wait_s`: not
-    before so long, as the server says.
+    before so long, as the server says; `late`: it was given no more time.
     """
 
-    def __init__(self, text: str, *, again: bool, wait_s: float = 0.0) -> None:
+    def __init__(self, text: str, *, again: bool, wait_s: float = 0.0, late: bool = False) -> None:
         super().__init__(text)
-        self.again, self.wait_s = again, wait_s
+        self.again, self.wait_s, self.late = again, wait_s, late
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +140,7 @@ class Line:
         if deadline.passed:
             fact = f"was not whole within {round(deadline.seconds, 1):g} s"
             return TransferError(
-                f"{fact}; look at the line and the server, or raise timeout", again=True
+                f"{fact}; look at the line and the server, or raise timeout", again=True, late=True
             )
         if isinstance(cause, ssl.SSLCertVerificationError):
             why = plain(cause.verify_message)

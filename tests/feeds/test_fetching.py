@@ -105,6 +105,24 @@ def test_a_body_that_is_exchanged_between_it_and_its_signature_is_read_again(
     assert world.run(server.url("/a")).checked is not None
 
 
+def test_what_an_address_said_is_not_forgotten_for_a_round_that_was_too_short(
+    world: World, server: Registrar, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enforcer.feeds.fetching.random.uniform", lambda least, _: least)
+    asked: list[Request] = []
+
+    def route(request: Request) -> Iterator[bytes]:
+        asked.append(request)
+        if len(asked) > 1:
+            time.sleep(1)
+        yield answer(500)
+
+    server.routes["/a"] = route
+    world.feed = replace(world.feed, timeout_s=0.5)
+    assert "answers 500" in str(world.nothing(server.url("/a")))
+    assert len(asked) > 1
+
+
 def test_it_ends_and_says_what_each_address_said(world: World, server: Registrar) -> None:
     server.routes["/a"] = raw(answer(500))
     server.serve("/b", BODY)
