@@ -28,11 +28,11 @@ check: $(STAMP)
 unit: $(STAMP)
 	$(VENV)/bin/pytest -m "not kernel" -n 2
 
-# The real kernel, in namespaces that the tests make and delete: two files at a time, for most of
+# The real kernel, in namespaces that the tests make and delete: three files at a time, for most of
 # them wait for something; then two at a time those that hold something to its instant; then one
 # after another those that want the processors (docs/decisions/0034).
 kernel: deps $(STAMP)
-	$(VENV)/bin/pytest -m "kernel and not (punctual or alone)" -n 2 --dist loadfile
+	$(VENV)/bin/pytest -m "kernel and not (punctual or alone)" -n 3 --dist loadfile
 	$(VENV)/bin/pytest -m "kernel and punctual" -n 2
 	$(VENV)/bin/pytest -m "kernel and alone"
 

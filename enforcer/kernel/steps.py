@@ -3,18 +3,17 @@
 As long as anybody on the machine listens to nf_tables (`nft monitor`, another daemon, in whatever
 network namespace), the kernel makes an event of some 4.5 KB for each element, and holds all of them
 until their transaction ends: 9 GB for a million prefixes. In steps it is a hundredth of that. What
-acts on packets still changes in one transaction, the last; what was filled before it is inert.
+acts on packets changes behind them; what was filled before is inert.
 
-What goes for good goes in a transaction of its own, behind the one that has taken out the rules
-that ask it. The kernel gives a chain that is deleted no new rules: until its hook is gone, packets
-still meet the old ones, and these would find maps empty that are deleted with them; guard would
-drop what is registered (docs/decisions/0045).
+What acts changes in as many transactions as no packet is lost by that is on its way meanwhile
+(`apart`; why, and what the kernel does to such a packet: docs/decisions/0045). It keeps the rules
+that it began with, and looks each thing up in what is there by then:
 
-What leaves a registered map leaves it in one of its own as well, where anything arrives elsewhere:
-it may be the same prefix in another stage, and a packet between two lookups would find it in
-neither. Until then it is in both.
-
-What goes waits for the packets that read the rules before (`underway`).
+1. What elements will lead to, with its rules: nothing leads there yet.
+2. What changes, and elements that arrive.
+3. Elements that leave, where any arrived elsewhere: a prefix that changes its stage is in both
+   meanwhile. Waits for the packets that began before (`underway`).
+4. What nothing asks any more. Waits as well.
 
 Pure. In: a Transaction. Out: batches in order, each of operations and packed elements.
 """

@@ -247,9 +247,10 @@ Shaping = AddShaper | DeleteShaper | ClearParking
 class Transaction:
     """Operations in an order the kernel accepts, planned against `generation`.
 
-    Everything but shapers goes as one netlink batch. `AddShaper`s run before the batch and
-    `DeleteShaper`s after it, so that no packet is classified to a class that is not there; both
-    shelter what leaves by the device meanwhile, with transactions of their own.
+    Everything but shapers goes as one netlink batch, or a few in which no packet on its way is lost
+    (`kernel.steps`). `AddShaper`s run before them and `DeleteShaper`s after, so that no packet is
+    classified to a class that is not there; both shelter what leaves by the device meanwhile, with
+    transactions of their own.
     """
 
     generation: int
