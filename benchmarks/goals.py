@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from benchmarks.changes import what_cleared, what_planned, what_window
+from benchmarks.changes import what_planned, what_window
 from benchmarks.figures import RATIO, Figure, find
 from benchmarks.floors import BareDrop, BareLookup
 from benchmarks.loading import IPSET, NFT, what_load
@@ -93,11 +93,6 @@ GOALS: tuple[Goal, ...] = (
         Goal(3, f"{verb} a window at its instant, {size}", what_window(verb, size), "ms", 15,
              peers=("", "", ""))
         for verb in ("opening", "closing")
-        for size in ("20 k", "200 k", "1 M")
-    ),
-    *(
-        Goal(3, f"closing a window until nothing of it is left, {size}", what_cleared(size), "ms",
-             15, peers=("", "", ""))
         for size in ("20 k", "200 k", "1 M")
     ),
     Goal(3, "daemon resident memory, 20 k", what_memory(_K), "MB", 90, worst=True,

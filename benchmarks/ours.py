@@ -91,7 +91,8 @@ class Ours:
 
     def change(self, *, armed: bool, coming: bool = False) -> Transaction | None:
         """Read, compile, check, diff: what is left to do until the window is open or closed."""
-        state, seen_ns = self.kernel.read(), time.time_ns()
+        # Before: an arming is never taken to have more left than it has.
+        seen_ns, state = time.time_ns(), self.kernel.read()
         active = (self.activation,) if armed else ()
         ruleset = self._compiled(active, state)
         promises.check(ruleset, self.policy, active, self.tables)
