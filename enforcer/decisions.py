@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -124,14 +124,31 @@ def close(
     at: datetime | None = None,
 ) -> Decision:
     """Ends the occurrence that is on, or cancels the one of `at`, or the next. What is closed
-    already is left as it is, without an event.
+    already is left as it is, without an event: who says it twice means the one that was on.
     """
     window = _window(policy, window_id)
+    shut = _shut_now(window, orders, now) if at is None else None
+    if shut is not None:
+        return Decision(orders, (), shut, opens=False)
     try:
         found = _pick(window, orders, now, at)
     except ClosedError as closed:
         return Decision(orders, (), closed.entry, opens=False)
+    if at is not None and found.activation.starts_at <= now < at:
+        raise RefusedError(
+            f"{shown(window.id)} is on, and --at names an occurrence, not when one is to end; "
+            "leave --at out to end it now, or give when the one begins that is to be cancelled"
+        )
     return _closed(orders, now, [found], by, "closed")
+
+
+def _shut_now(window: Window, orders: Orders, now: datetime) -> Entry | None:
+    """The occurrence that would be on, but for its closing, where no other is."""
+    every = (entry(o, orders) for o in occurrences(window, now - LONGEST_SHIFT, END))
+    begun = takewhile(lambda e: e.declared.starts_at <= now, every)
+    now_on = [e for e in begun if e.activation.starts_at <= now < _ends_at(e)]
+    shut = [e for e in now_on if e.state(now) == "closed"]
+    return shut[-1] if shut and shut == now_on else None
 
 
 def close_all(

@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--at",
         type=instant,
         metavar="T",
-        help="the first occurrence from then on (default: the one that is armed, else the next)",
+        help="the first occurrence from then on (default: the one that is on, also if it is closed "
+        "already, else the next)",
     )
 
 

@@ -196,7 +196,15 @@ def _warn(args: argparse.Namespace, answer: dict[str, Any]) -> None:
         return
     sys.stdout.flush()
     paint = Painter(args, sys.stderr)
-    print(paint("THE KERNEL DIFFERS from what it should hold now:", "red"), file=sys.stderr)
+    if args.files:
+        # They need not be loaded: that is what one asks about.
+        said = paint("the kernel holds something else than these files tell:", "yellow")
+    else:
+        said = paint("THE KERNEL DIFFERS from what it should hold now:", "red")
+    print(said, file=sys.stderr)
     for difference in answer["differences"]:
         print(f"  {difference}", file=sys.stderr)
+    if args.files:
+        print("what loading them would change: enforcer plan", file=sys.stderr)
+        return
     print("what to change: enforcer plan; whether a daemon runs: enforcer status", file=sys.stderr)

@@ -150,6 +150,10 @@ class Service:
 
 
 _SERVICE = re.compile(r"([a-z]+)(?:/(0|[1-9][0-9]{0,4})(?:-(0|[1-9][0-9]{0,4}))?)?", re.ASCII)
+_SEVERAL = re.compile(r"[a-z0-9][,;|][a-z]")
+_MORE_THAN_ONE = (
+    "is more than one service; in a registry put spaces between them, in YAML make it a list"
+)
 _SERVICE_FORMS = "write tcp/443, udp/51820, sctp/36412, udp/5000-5100, esp, ah or gre"
 
 
@@ -157,7 +161,8 @@ def parse_service(text: str) -> Service:
     """A service token of the contract. Raises ValueError with the fact and the remedy."""
     match = _SERVICE.fullmatch(text)
     if not match or match[1] not in PROTOCOLS:
-        raise ValueError(f"{text!r} is not a service; {_SERVICE_FORMS}")
+        fact = _MORE_THAN_ONE if _SEVERAL.search(text) else "is not a service"
+        raise ValueError(f"{text!r} {fact}; {_SERVICE_FORMS}")
     name, first, last = match[1], match[2], match[3]
     if (name in PORT_PROTOCOLS) != (first is not None):
         fact = "needs a port" if name in PORT_PROTOCOLS else "has no ports"

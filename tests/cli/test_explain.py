@@ -138,6 +138,15 @@ def test_an_address_that_the_kernel_lost_is_told_loudly(
     assert (answer["agrees"], answer["kernel"]["member"]) == (False, False)
 
 
+def test_files_that_are_not_loaded_yet_are_no_alarm(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    place.write(registry=REGISTRY.replace("software-house", "freelancer"))
+    said = place.run("explain", "--files", "198.51.100.9")
+    assert "DIFFERS" not in said.err
+    assert said.err.splitlines()[-1] == "what loading them would change: enforcer plan"
+    assert "the kernel holds something else than these files tell:" in said.err
+
+
 def test_another_category_in_the_kernel_is_a_difference_too_at_either_end(
     place: Place, kernel: FakeKernel
 ) -> None:

@@ -43,7 +43,8 @@ def test_a_verb_whole(grammar: Grammar) -> None:
             Option(
                 ("--at",),
                 "word",
-                "the first occurrence from then on (default: the one that is armed, else the next)",
+                "the first occurrence from then on (default: the one that is on, also if it is "
+                "closed already, else the next)",
                 "T",
             ),
         ),

@@ -168,6 +168,37 @@ def test_a_closing_ends_what_is_on_and_cancels_what_is_next() -> None:
         assert on_at(PLAIN, decision.orders, INSIDE) == []
 
 
+NIGHTLY = '  rrule: "FREQ=DAILY"\n  timezone: UTC\n'
+DAILY = policy(window("ddos", "2026-12-01T08:00:00", more=NIGHTLY))
+
+
+def test_who_closes_twice_cancels_no_other_night() -> None:
+    once = decisions.close(DAILY, NONE, INSIDE, "ddos", "noc")
+    again = decisions.close(DAILY, once.orders, INSIDE + HOUR, "ddos", "noc")
+    assert (again.orders, again.events) == (once.orders, ())
+    assert again.entry is not None
+    assert again.entry.state(INSIDE) == "closed"
+    after = decisions.close(DAILY, once.orders, CLOSES, "ddos", "noc")
+    assert on_at(DAILY, after.orders, INSIDE + DAY) == []
+
+
+def test_one_that_is_closed_does_not_hide_one_that_was_moved_beside_it() -> None:
+    nights = policy(window("moon", "2026-12-01T08:00:00", more=NIGHTLY + PROVISIONAL))
+    moved = decisions.confirm(nights, NONE, BEFORE, "moon", "noc", DAY).orders
+    shut = decisions.close(nights, moved, BEFORE, "moon", "noc", OPENS + DAY).orders
+    assert len(on_at(nights, shut, INSIDE + DAY)) == 1
+    after = decisions.close(nights, shut, INSIDE + DAY, "moon", "noc")
+    assert on_at(nights, after.orders, INSIDE + DAY) == []
+
+
+def test_a_closing_from_a_later_instant_on_does_not_end_what_is_on() -> None:
+    with pytest.raises(RefusedError, match="leave --at out to end it now"):
+        decisions.close(DAILY, NONE, INSIDE, "ddos", "noc", INSIDE + HOUR)
+    assert decisions.close(DAILY, NONE, INSIDE, "ddos", "noc", OPENS).events
+    (event,) = decisions.close(DAILY, NONE, INSIDE, "ddos", "noc", OPENS + DAY).events
+    assert event.more["starts_at"] == "2026-12-02T08:00:00Z"
+
+
 def test_a_moved_occurrence_is_closed_where_it_is() -> None:
     moved = decisions.confirm(MOON, NONE, BEFORE, "moon", "noc", DAY).orders
     decision = decisions.close(MOON, moved, INSIDE + DAY, "moon", "noc")
@@ -202,7 +233,7 @@ def test_of_48_occurrences_a_day_the_one_that_is_on_is_closed() -> None:
     dense, on = replace(PLAIN, windows=(calendar,)), OPENS + 5 * minutes
     closed = decisions.close(dense, NONE, on, "ddos", "noc").orders
     assert [o.starts_at for o in closed.every] == [OPENS]
-    both = decisions.close(dense, closed, on, "ddos", "noc").orders
+    both = decisions.close(dense, closed, on + 20 * minutes, "ddos", "noc").orders
     assert [o.starts_at for o in both.every] == [OPENS, OPENS + 30 * minutes]
 
 
