@@ -80,13 +80,15 @@ def _explained(
     rows = _covering(registry, source, at.date())
     to_rows = _covering(registry, to, at.date()) if to else []
     # A state that cannot be read tells of no device.
-    note = held.state and unguarded(policy, held.state.devices, [a.id for a in windows])
+    on_now = [a.id for a in windows]
+    note = unguarded(policy, held.state.devices, on_now) if held.state else None
     flow = Flow(
         (source.family, source.network),
         (to.family, to.network) if to else None,
         question.service,
     )
-    found = verdict(policy, windows, flow, terms_of(rows), terms_of(to_rows))
+    uplink = note is None or at != now
+    found = verdict(policy, windows, flow, terms_of(rows), terms_of(to_rows), uplink=uplink)
     answer = {
         "address": _text_of(source),
         "to": _text_of(to) if to else None,

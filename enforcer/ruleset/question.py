@@ -73,6 +73,9 @@ class Explained:
 def verdict_words(answer: Mapping[str, Any]) -> str:
     """The verdict of an answer, for people."""
     words: str = answer["verdict"].replace("_", " ")
+    if words == "marked" and not any(step.startswith("mark ") for step in answer["steps"]):
+        # The contract knows one word for both.
+        words = "reserved for"
     return f"{words} in part" if answer["partly"] else words
 
 

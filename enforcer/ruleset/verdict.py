@@ -66,8 +66,12 @@ def verdict(
     flow: Flow,
     source_terms: tuple[Term, ...],
     to_terms: tuple[Term, ...] = (),
+    *,
+    uplink: bool = True,
 ) -> Verdict:
-    """`…_terms` are the registrations of the two ends, longest match first (see `Term`)."""
+    """`…_terms` are the registrations of the two ends, longest match first (see `Term`). `uplink`:
+    whether there is one, for guard judges nothing but what comes in by it.
+    """
     activations = as_met(activations)
     steps: list[str] = []
     windows: list[str] = []
@@ -76,6 +80,9 @@ def verdict(
     for activation in activations:
         window = activation.window
         if window.guard is None:
+            continue
+        if not uplink:
+            steps.append(f"guard of window {window.id}: no uplink is there, untouched")
             continue
         estate = policy.estate(window.guard.estate)
         judged, text, rest = _guard(policy, estate, flow, source_terms)

@@ -122,7 +122,8 @@ def test_guard_without_any_uplink_is_noted(place: Place, kernel: FakeKernel) -> 
     daemon = place.daemon(kernel)
     daemon.step()
     argv = ("explain", "192.0.2.99", "--to", "203.0.113.5")
-    assert place.run(*argv, "--format", "json").json["notes"] == []
+    answer = place.run(*argv, "--format", "json").json
+    assert (answer["notes"], answer["verdict"]) == ([], "held_back")
     kernel.devices.discard("wan0")
     daemon.step()
     note = "no uplink is there (wan0), so guard holds back nothing: ddos; see: ip link"
@@ -130,3 +131,7 @@ def test_guard_without_any_uplink_is_noted(place: Place, kernel: FakeKernel) -> 
     assert re.search(r"^note +no uplink is there \(wan0\)", place.run(*argv).out, re.MULTILINE)
     told = found(explainer(daemon, daemon.snapshot())(Question.read(*argv[1::2])))
     assert told.answer["notes"] == [note]
+    assert told.answer["verdict"] == "untouched"
+    assert told.answer["steps"][0] == "guard of window ddos: no uplink is there, untouched"
+    said = place.run(*argv)
+    assert (said.code, said.out.splitlines()[0]) == (0, "192.0.2.99 to 203.0.113.5: untouched")

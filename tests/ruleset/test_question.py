@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enforcer.policy.prefix import Prefix, Service
-from enforcer.ruleset.question import Question, QuestionError
+from enforcer.ruleset.question import Question, QuestionError, verdict_words
 
 
 def test_a_question_is_read() -> None:
@@ -51,3 +51,18 @@ def test_what_is_wrong_is_told_with_its_field(
 def test_no_text_does_anything_else(address: str, to: str, service: str, at: str) -> None:
     with contextlib.suppress(QuestionError):
         Question.read(address, to, service, at)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "partly", "step", "words"),
+    [
+        ("marked", False, "mark of window w: registered as mission", "marked"),
+        ("marked", False, "mark and reserve of window w: registered as mission", "marked"),
+        ("marked", False, "reserve of window w: registered as mission", "reserved for"),
+        ("held_back", True, "guard of window w: held back for the rest", "held back in part"),
+        ("untouched", False, "no window is armed", "untouched"),
+    ],
+)
+def test_a_verdict_in_words(verdict: str, partly: bool, step: str, words: str) -> None:
+    answer = {"verdict": verdict, "partly": partly, "steps": [step]}
+    assert verdict_words(answer) == words
