@@ -39,7 +39,7 @@ from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view, utc_text
 from enforcer.observe.watching import watch_view
-from enforcer.policy.shrinking import ShrinkError, changes
+from enforcer.policy.shrinking import ShrinkError, changes, refusal
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
 from enforcer.reloading import Reloaded, warning_of
@@ -355,20 +355,25 @@ class Service:
         self._recorder.refused_request(verb, who, window, why)
 
     def _compare(self, request: dict[str, Any]) -> Answer:
-        """How many prefixes would come and go if the files were loaded as they are now."""
-        config = self._places.config
+        """How many prefixes would come and go if the files were loaded as they are now, and why the
+        shrink guard would refuse that.
+        """
+        config, now, old = self._places.config, self._clock.now(), self._daemon.config
         if request.get("config") != str(config):
             return {"error": f"the daemon reads {config}, not this configuration"}
         try:
             day = date.fromisoformat(str(request.get("day")))
-            wanted = load_configuration(
-                config, self._clock.now(), self._daemon.orders, before=self._daemon.config
-            ).registry
+            wanted = load_configuration(config, now, self._daemon.orders, before=old)
         except PolicyError as error:
             return {"error": f"the daemon cannot load it: {error.problems[0].for_all}"}
         except ValueError:
             return {"error": "no day like 2026-12-01 in the request"}
-        return {"error": None, "categories": changes(self._daemon.config.registry, wanted, day)}
+        limit = wanted.policy.registry.shrink_limit
+        return {
+            "error": None,
+            "categories": changes(old.registry, wanted.registry, day),
+            "refused": refusal(old.registry, wanted.registry, limit, now.date()),
+        }
 
     def close(self) -> None:
         if self._port is not None:

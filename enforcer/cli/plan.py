@@ -104,7 +104,7 @@ def run(args: argparse.Namespace) -> int:
     there = len(state.sets.keys() | state.chains.keys())
     found = summary(desired, change, there)
     missing = sorted({*policy.gateway.uplinks} - state.devices)
-    registry, unknown = _registry(args.config, at.date())
+    registry, refused, unknown = _registry(args.config, at.date())
     answer = {
         "changes": len(change.operations) if change else 0,
         "add": found.add,
@@ -113,6 +113,7 @@ def run(args: argparse.Namespace) -> int:
         "at": utc_text(at),
         "armed": [a.id for a in activations],
         "registry": registry,
+        "reload_refused": refused,
         "missing_uplinks": missing,
     }
     if args.format == "json":
@@ -120,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         print("\n".join(text(answer, found, Painter(args))))
         sys.stdout.flush()
+        if refused:
+            print(f"`enforcer reload` will refuse these files:\n{refused}", file=sys.stderr)
         if missing:
             print(f"uplinks not there: {', '.join(missing)}; left out of the plan", file=sys.stderr)
         if unknown and change:
@@ -173,9 +176,12 @@ def summary(desired: Ruleset, change: Transaction | None, there: int) -> Summary
     return Summary(tuple(lines), len(names - touched))
 
 
-def _registry(config: Path, day: date) -> tuple[list[dict[str, Any]] | None, str | None]:
-    """What the daemon has in force against the files: a row a category that changes, or None and
-    why not. Only the daemon knows: the kernel's maps hold expanded addresses, not prefixes.
+def _registry(
+    config: Path, day: date
+) -> tuple[list[dict[str, Any]] | None, str | None, str | None]:
+    """What the daemon has in force against the files: a row a category that changes, or None; why
+    it would refuse them for what they remove; why nothing is known. Only the daemon knows: the
+    kernel's maps hold expanded addresses, not prefixes.
     """
     from enforcer.cli.places import run_dir
     from enforcer.control import DeniedError, NoDaemonError, ask
@@ -183,10 +189,11 @@ def _registry(config: Path, day: date) -> tuple[list[dict[str, Any]] | None, str
     try:
         answer = ask(run_dir(), "compare", config=str(config.absolute()), day=day.isoformat())
     except (NoDaemonError, DeniedError) as error:
-        return None, str(error)
+        return None, None, str(error)
     if answer.get("error"):
-        return None, str(answer["error"])
-    return list(answer["categories"]), None
+        return None, None, str(answer["error"])
+    # A daemon from before an upgrade does not tell the second.
+    return list(answer["categories"]), answer.get("refused"), None
 
 
 def text(answer: dict[str, Any], found: Summary, paint: Painter) -> list[str]:

@@ -85,6 +85,15 @@ def _said(loss: Loss, limit: float, token: str) -> str:
     )
 
 
+def refusal(old: Registry, new: Registry, limit: float, day: date) -> str | None:
+    """What `refuse_shrinking` would say, or None."""
+    try:
+        refuse_shrinking(old, new, limit, day)
+    except ShrinkError as refused:
+        return str(refused)
+    return None
+
+
 def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
     """A row for each category of which a prefix appears or vanishes on the day, in order."""
     gone = {name: removed for name, _, _, removed in shrink(old, new, day)}

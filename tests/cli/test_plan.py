@@ -119,7 +119,7 @@ def daemon_answers(place: Place) -> Iterator[list[dict[str, object]]]:
     def handle(request: dict[str, object], _who: str) -> dict[str, object]:
         asked.append(request)
         row = {"category": "freelancer", "appear": 1200, "vanish": 3, "now": 9000}
-        return {"error": None, "categories": [row]}
+        return {"error": None, "categories": [row], "refused": "registry: 3 of 3 are gone"}
 
     def serve() -> None:
         while not stop.is_set():
@@ -139,5 +139,9 @@ def test_the_daemon_is_asked_what_becomes_of_the_registry(
 ) -> None:
     said = place.run("plan")
     assert "category freelancer: +1,200, -3 prefixes, 9,000 then" in said.out.splitlines()
+    assert said.err.startswith(
+        "`enforcer reload` will refuse these files:\nregistry: 3 of 3 are gone\n"
+    )
     (asked,) = daemon_answers
     assert (asked["verb"], asked["config"]) == ("compare", str(place.config))
+    assert place.run("plan", "--format", "json").json["reload_refused"].startswith("registry: 3")

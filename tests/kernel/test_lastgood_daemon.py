@@ -58,9 +58,13 @@ def test_a_shrink_is_refused_over_a_restart_too_until_somebody_accepts_it(
     whole = prefixes(gateway)
     kept(gateway)
     before = gateway.handles()
+    assert "will refuse" not in gateway.run("plan").stderr
     gateway.write(main=STRICT, registry=REGISTRY)
+    planned = gateway.run("plan").stderr
+    assert planned.startswith("`enforcer reload` will refuse these files:\nregistry: ")
     refused = gateway.run("reload")
     assert refused.returncode == 78
+    assert planned.splitlines()[1] in refused.stderr
     assert refused.stderr.endswith("refused; what was loaded before stays in force\n")
     assert prefixes(gateway) == whole
     # A restart is no way around it.
