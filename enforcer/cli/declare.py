@@ -68,6 +68,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check and print it; write nothing")
 
 
+_NOT_OVER_OTHERS = (
+    "nothing is declared, and what is in force stays; correct what is named, or move its file out "
+    "of windows.d, and declare again"
+)
+
+
 def run(args: argparse.Namespace) -> int:
     from enforcer.errors import PolicyError
 
@@ -111,7 +117,13 @@ def _run(args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_USAGE
-    present, _ = load_policy(args.config, now=now, orders=standing)
+    try:
+        present, _ = load_policy(args.config, now=now, orders=standing)
+    except PolicyError as error:
+        if args.format == "json":
+            raise
+        print(f"{error}\nenforcer: {_NOT_OVER_OTHERS}", file=sys.stderr)
+        return EXIT_CONFIG
     window_id = args.id or free_id(starts_at, [w.id for w in present.windows])
     declared = _declaration(args, window_id, starts_at)
     try:

@@ -506,6 +506,20 @@ def test_what_is_closed_without_a_daemon_and_armed_in_the_kernel_is_no_success(
     assert enforcer("close", "ddos")[::2] == (0, "no daemon runs; it acts by this when it does\n")
 
 
+def test_a_file_of_somebody_else_that_is_broken_keeps_a_window_from_being_declared_and_this_is_said(
+    enforcer: Place,
+) -> None:
+    path = enforcer.config.parent / "windows.d/colleague.yaml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("oops: [")
+    code, out, err = enforcer("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos")
+    assert (code, out) == (78, "")
+    place, fact = err.splitlines()
+    assert place.startswith(f"{path.parent.name}/{path.name}:") or str(path) in place
+    assert fact.startswith("enforcer: nothing is declared, and what is in force stays; ")
+    assert not path.with_name("ddos.yaml").exists()
+
+
 def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_what_ends_it(
     enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
