@@ -14,7 +14,13 @@ from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
 if TYPE_CHECKING:
-    from enforcer.policy.model import Tls
+    from datetime import datetime
+
+    from enforcer.policy.model import Policy, Tls
+    from enforcer.schedule.orders import Orders
+
+# Of windows that are over, the last ones are named.
+_NAMED = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
         with Waiting("reading the configuration"):
-            now = SystemClock().now()
-            config = load_configuration(args.config, now, orders(), past(now))
+            now, standing = SystemClock().now(), orders()
+            config = load_configuration(args.config, now, standing, past(now))
         _require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)
@@ -39,12 +45,28 @@ def run(args: argparse.Namespace) -> int:
     else:
         policy, registry = config.policy, config.registry
         print(
-            Painter(args)("valid", "green") + f": {counted(len(policy.windows), 'window')}, "
+            Painter(args)("valid", "green") + f": {counted(len(policy.windows), 'window')}"
+            f"{_over(policy, standing, now)}, "
             f"{counted(len(policy.estates), 'estate')}, "
             f"{counted(len(registry), 'registration')} "
             f"in {counted(len(policy.registry.files), 'file')}"
         )
     return 0
+
+
+def _over(policy: Policy, standing: Orders, now: datetime) -> str:
+    """A window of the wrong year is right in every other way: how many will do nothing any more."""
+    from enforcer.schedule.spans import END
+    from enforcer.schedule.timeline import occurrences
+
+    ahead = {order.window for order in standing.every if order.forgettable_at > now}
+    over = [
+        w.id
+        for w in policy.windows
+        if w.id not in ahead and next(occurrences(w, now, END), None) is None
+    ]
+    before = "…, " if len(over) > _NAMED else ""
+    return f" ({len(over):,} over: {before}{', '.join(over[-_NAMED:])})" if over else ""
 
 
 def _require_tls(tls: Tls | None, config: Path) -> None:

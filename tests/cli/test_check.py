@@ -12,6 +12,19 @@ def test_a_valid_configuration_is_summed_up(place: Place) -> None:
     assert place.run("check", "--format", "json").json == {"ok": True, "errors": []}
 
 
+def test_windows_of_a_year_that_is_over_are_told(place: Place) -> None:
+    window = (
+        "- id: {0}\n  reason: r\n  declared_by: d\n  reference: r\n"
+        '  start: "{1}-12-01T08:00:00Z"\n  duration: 2h\n  measures: {{mark: {{fwmark: 0x51}}}}\n'
+    )
+    place.write(windows=window.format("works", 2020) + window.format("far", 2090))
+    assert place.run("check").out.startswith("valid: 2 windows (1 over: works), ")
+    several = "".join(window.format(f"w{year}", year) for year in range(2015, 2020))
+    place.write(windows=several)
+    said = place.run("check").out
+    assert said.startswith("valid: 5 windows (5 over: …, w2017, w2018, w2019), ")
+
+
 def test_every_error_is_told_at_once_with_its_place(place: Place) -> None:
     place.write(main=MAIN.replace("lease: 10m", "lease: soon").replace("1gbit", "fast"))
     said = place.run("check", "--format", "json")
