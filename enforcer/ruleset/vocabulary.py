@@ -401,6 +401,9 @@ class SmallSet:
         return self.elements
 
 
+_CLASSES = 256
+
+
 @dataclass(frozen=True, slots=True)
 class ClassMap:
     """A verdict map from class id to a chain: `goto` each, or `jump` each."""
@@ -411,7 +414,9 @@ class ClassMap:
 
     @property
     def size(self) -> int:
-        return table_size(len(self.elements))
+        # Room for whatever classes come and go: made anew, a map is empty to packets on their way
+        # (docs/decisions/0045).
+        return max(_CLASSES, table_size(len(self.elements)))
 
     @property
     def keys(self) -> tuple[int, ...]:

@@ -144,14 +144,15 @@ def rows(draw: st.DrawFn) -> tuple[Registered, ...]:
     length = st.sampled_from((16, 20, 24, 28, 32))
     address = st.sampled_from([10 << 24 | at for at in (0, 1, 16, 256, 4096, 4112)])
     category = st.sampled_from(("mission", "freelancer", "call-centre"))
-    drawn = draw(st.lists(st.tuples(address, length, category), min_size=1, max_size=9))
-    found = {(address >> 32 - n << 32 - n, n): category for address, n, category in drawn}
+    services = st.sampled_from(("", "", "tcp/993", "sctp/36412"))
+    drawn = draw(st.lists(st.tuples(address, length, category, services), min_size=1, max_size=9))
+    found = {(address >> 32 - n << 32 - n, n): as_ for address, n, *as_ in drawn}
     # Some maps outgrow their size.
     more = draw(st.sampled_from((0, 0, 14, 40)))
-    found |= {(11 << 24 | at << 8, 24): "mission" for at in range(more)}
+    found |= {(11 << 24 | at << 8, 24): ["mission", ""] for at in range(more)}
     return tuple(
-        registered(f"{ipaddress.ip_address(network)}/{n}", category)
-        for (network, n), category in found.items()
+        registered(f"{ipaddress.ip_address(network)}/{n}", *as_)
+        for (network, n), as_ in found.items()
     )
 
 
