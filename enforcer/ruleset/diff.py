@@ -110,12 +110,13 @@ class _Difference:
 
     def _set_fits(self, name: str) -> bool:
         there, wanted = self.state.sets[name], self.containers.get(name)
-        if wanted is None or there.kind != _KIND[type(wanted)] or there.size != wanted.size:
+        if wanted is None or there.kind != _KIND[type(wanted)]:
             return False
+        if not isinstance(wanted, _Listed):
+            return there.size == wanted.size
+        # Whatever size it was made with: made anew, it would be empty to packets on their way.
         # What leaves does so last.
-        return (
-            not isinstance(wanted, _Listed) or len(_listed(wanted) | there.elements) <= there.size
-        )
+        return len(_listed(wanted) | there.elements) <= there.size
 
     def _chain_fits(self, name: str) -> bool:
         wanted = self.desired.chain(name)

@@ -414,8 +414,8 @@ class ClassMap:
 
     @property
     def size(self) -> int:
-        # Room for whatever classes come and go: made anew, a map is empty to packets on their way
-        # (docs/decisions/0045).
+        # Room for whatever classes come and go: a map that is there stays as long as they fit
+        # (`diff`), for made anew it is empty to packets on their way (docs/decisions/0045).
         return max(_CLASSES, table_size(len(self.elements)))
 
     @property

@@ -46,8 +46,9 @@ def gain_one_element(table: Table) -> None:
     table.sets[map_name(table)].elements[b"\x01\x02\x03\x04"] = 1
 
 
-def shape_differently(table: Table) -> None:
-    table.sets[class_map(table)].size += 1
+def shrink_a_map(table: Table) -> None:
+    held = table.sets[class_map(table)]
+    held.size = len(held.elements) - 1
 
 
 def empty_the_table(table: Table) -> None:
@@ -90,7 +91,7 @@ ACTS: dict[str, tuple[Callable[[World], None], set[str]]] = {
         edited(lambda x: x.sets.update(theirs=replace(x.sets[class_map(x)], elements={}))),
         {"set"},
     ),
-    "a set of another size": (edited(shape_differently), {"set"}),
+    "a map that is too small": (edited(shrink_a_map), {"set"}),
     "the ledger flushed": (edited(lambda x: setattr(x, "ledger", ())), {"ledger"}),
     "a counter deleted": (edited(lambda x: x.counters.popitem()), {"counter"}),
     "our qdisc removed": (lambda w: w.kernel._shapers.clear(), {"qdisc"}),

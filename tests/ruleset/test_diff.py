@@ -276,6 +276,35 @@ def test_a_stage_that_outgrows_its_map_moves_in_one_transaction() -> None:
 # --- the front filter -------------------------------------------------------------------------
 
 
+def _classes(count: int) -> v.Ruleset:
+    act = v.Chain("act", (v.Rule((v.Accept(),)),))
+    return v.Ruleset((v.ClassMap("classes", tuple((n, "act") for n in range(count))),), (act,))
+
+
+def _addresses(count: int) -> v.Ruleset:
+    keys = tuple(n.to_bytes(4, "big") for n in range(count))
+    return v.Ruleset((v.SmallSet("lifelines", "ipv4_addr", keys),))
+
+
+@pytest.mark.parametrize(
+    ("made", "few", "many", "too_many"), [(_classes, 3, 255, 300), (_addresses, 2, 16, 17)]
+)
+def test_a_small_set_stays_as_long_as_it_has_room_whatever_its_size_would_be_today(
+    made: Callable[[int], v.Ruleset], few: int, many: int, too_many: int
+) -> None:
+    """Made anew, it would be empty to packets on their way (decision 0045)."""
+    machine = Machine()
+    machine.settle(made(few))
+    (name,) = machine.kernel.read().sets
+    for count, operations in ((many, ["PutElements"]), (few, ["TakeElements"])):
+        assert kinds(machine.plan(made(count))) == operations
+        machine.settle(made(count))
+        assert len(machine.kernel.read().sets[name].elements) == count
+    assert kinds(machine.plan(made(too_many))) == ["DeleteSet", "AddSet"]
+    machine.settle(made(too_many))
+    assert len(machine.kernel.read().sets[name].elements) == too_many
+
+
 def _halves(*halves: int) -> dict[bytes, int]:
     return {half.to_bytes(2, "big"): 0 for half in halves}
 

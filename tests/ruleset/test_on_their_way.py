@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from unittest.mock import patch
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,6 +162,14 @@ def test_no_change_of_the_registry_loses_a_packet_on_its_way(
     old: tuple[Registered, ...], new: tuple[Registered, ...]
 ) -> None:
     assert lost(old, new) == set()
+
+
+@given(rows(), rows())
+def test_nor_does_one_whose_classes_would_get_a_map_of_another_size(
+    old: tuple[Registered, ...], new: tuple[Registered, ...]
+) -> None:
+    with patch.object(v, "_CLASSES", 16):
+        assert lost(old, new) == set()
 
 
 def test_the_oracle_knows_a_loss() -> None:
