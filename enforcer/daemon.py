@@ -52,8 +52,7 @@ class Daemon:
     """`load` reads and parses the configuration; it raises PolicyError with every problem, those
     under the standing orders included. `refused` and `accepted_at` when the first one that it gives
     is not that of the files but the last good one, `plan` when its registry is planned already
-    (`starting`). `with_registry` reads the registry files of a configuration anew. `samples`: who
-    listens to sampled packets.
+    (`starting`). `samples`: who listens to sampled packets.
     """
 
     def __init__(
@@ -67,14 +66,12 @@ class Daemon:
         refused: PolicyError | None = None,
         accepted_at: datetime | None = None,
         plan: Planned | None = None,
-        with_registry: Callable[[Configuration], Configuration] | None = None,
         samples: Samples | None = None,
     ) -> None:
         self._load, self._kernel, self.totals = load, kernel, totals
         self.clock = SteadyClock(clock, self._clock_counts)
         self._samples = samples or NoSamples()
         self.orders = orders
-        self._with_registry = with_registry
         self._config = load(orders)
         self._refused = refused
         self.clock.look()
@@ -302,13 +299,12 @@ class Daemon:
         self._refused = self._taken(lambda: self._load(self.orders), accepts)
         return self._refused
 
-    def reload_registry(self, accepts: Accepts | None = None) -> PolicyError | None:
-        """Reads the registry files anew, under the policy in force: what else somebody is writing
-        in the configuration is not looked at. What is refused is for whoever asked to take back.
+    def reload_part(
+        self, read: Callable[[Configuration], Configuration], accepts: Accepts | None = None
+    ) -> PolicyError | None:
+        """Takes what `read` makes of the configuration in force, a part of it read anew. What is
+        refused of the whole stays so, and said.
         """
-        read = self._with_registry
-        if read is None:
-            return self.reload(accepts)
         return self._taken(lambda: read(self._config), accepts)
 
     def _taken(

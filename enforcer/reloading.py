@@ -1,16 +1,20 @@
-"""What a reload has done, and how the control socket tells it."""
+"""What a reload has done or would do, and how the control socket tells it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 from enforcer.absent import log_missing, warned
 from enforcer.errors import PolicyError
 from enforcer.observe.snapshot import Snapshot
-from enforcer.policy.shrinking import ShrinkError
+from enforcer.policy.shrinking import ShrinkError, changes, refusal
 from enforcer.reconcile import Outcome
+from enforcer.schedule.orders import Orders
+from enforcer.sources.load import Configuration, load_configuration
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +70,26 @@ def warning_of(outcome: Outcome, seen: Snapshot) -> str | None:
         # Nothing is known of devices.
         return None
     return warned(seen.policy, seen.missing_devices)
+
+
+def compared(
+    request: dict[str, Any], config: Path, now: datetime, orders: Orders, old: Configuration
+) -> dict[str, Any]:
+    """How many prefixes would come and go if the files were loaded as they are now, and why the
+    shrink guard would refuse that. Request: `config`, `day` in ISO 8601.
+    """
+    if request.get("config") != str(config):
+        return {"error": f"the daemon reads {config}, not this configuration"}
+    try:
+        day = date.fromisoformat(str(request.get("day")))
+        wanted = load_configuration(config, now, orders, before=old)
+    except PolicyError as error:
+        return {"error": f"the daemon cannot load it: {error.problems[0].for_all}"}
+    except ValueError:
+        return {"error": "no day like 2026-12-01 in the request"}
+    limit = wanted.policy.registry.shrink_limit
+    return {
+        "error": None,
+        "categories": changes(old.registry, wanted.registry, day),
+        "refused": refusal(old.registry, wanted.registry, limit, now.date()),
+    }

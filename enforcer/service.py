@@ -11,7 +11,6 @@ import selectors
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import date
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -39,10 +38,10 @@ from enforcer.observe.metrics import Metrics
 from enforcer.observe.snapshot import Snapshot
 from enforcer.observe.views import status_view, utc_text
 from enforcer.observe.watching import watch_view
-from enforcer.policy.shrinking import ShrinkError, changes, refusal
+from enforcer.policy.shrinking import ShrinkError
 from enforcer.port import StatusPort
 from enforcer.reconcile import Outcome
-from enforcer.reloading import Reloaded, warning_of
+from enforcer.reloading import Reloaded, compared, warning_of
 from enforcer.retry import Retry
 from enforcer.ruleset.compiler import epoch_ns
 from enforcer.sampler import Sampler
@@ -50,13 +49,18 @@ from enforcer.saying import Saying
 from enforcer.scribe import Job
 from enforcer.signals import Signals
 from enforcer.sources.files import RegistryError
-from enforcer.sources.load import load_configuration
+from enforcer.sources.load import (
+    Configuration,
+    with_policy,
+    with_registry,
+)
 from enforcer.strangers import Strangers
 
 # Who acts when nobody asked at the control socket.
 ITSELF = "enforcer"
 # So long whoever decides something waits for the disk; the kernel is seen to meanwhile.
 DISK_S = 2.0
+NOT_BY_THE_FILES = "it goes by the registrations in force, for the registry files are refused"
 # Half of what `disarm` waits before it acts itself (control.ANSWER_S).
 AWAY_S = 5.0
 
@@ -246,12 +250,33 @@ class Service:
         return self._reloaded(self._daemon.reload, who, cause, accepts, but)
 
     def _reload_registry(self, who: str, cause: str, accepts: Acceptance | None) -> Reloaded:
-        """The registry files alone."""
-        done = self._reloaded(self._daemon.reload_registry, who, cause, accepts)
+        """The registry files alone, under the policy in force: what else somebody is writing in the
+        configuration is not looked at.
+        """
+        read = partial(with_registry, self._places.config)
+        done = self._reloaded(partial(self._daemon.reload_part, read), who, cause, accepts)
         if done.refusal is None and isinstance(self._daemon.refused, RegistryError | ShrinkError):
             # What was refused before was the registry: that may be mended by now.
             self._reload(who, cause)
         return done
+
+    def _reload_for(self, window: object, who: str, cause: str) -> tuple[Reloaded, str | None]:
+        """Everything, for a window that is declared; or, where the registry files alone are
+        refused, everything else: who declares one in need waits for no feed. Second: a warning.
+        """
+        done = self._reload(who, cause, but=window)
+        if not isinstance(done.refusal, RegistryError | ShrinkError):
+            return done, None
+        now = self._clock.now()
+        under = self._daemon.orders, self._chronicle.past(now)
+
+        def read(before: Configuration) -> Configuration:
+            return with_policy(self._places.config, before, now, *under)
+
+        rest = self._reloaded(lambda _: self._daemon.reload_part(read), who, cause, None, window)
+        if rest.refusal is not None:
+            return done, None
+        return rest, f"{NOT_BY_THE_FILES}: {done.error}"
 
     def _reloaded(
         self,
@@ -300,9 +325,11 @@ class Service:
         if verb == "reload":
             return self._reload_asked(request, who)
         if verb == "compare":
-            return self._compare(request)
+            orders, config = self._daemon.orders, self._daemon.config
+            return compared(request, self._places.config, self._clock.now(), orders, config)
+        unread: str | None = None
         if verb == "declared":
-            loaded = self._reload(who, verb, but=request.get("id"))
+            loaded, unread = self._reload_for(request.get("id"), who, verb)
             if loaded.refusal is not None:
                 # What the kernel refuses is no reason to take it back: it opens as soon as it can.
                 return {"error": loaded.error}
@@ -318,7 +345,7 @@ class Service:
         outcome = self.step(verb)
         assert self._snapshot is not None, "a step looks"
         answer = stepped(answer, outcome, self._snapshot)
-        warnings = [self._desk.warning()]
+        warnings = [self._desk.warning(), unread]
         if verb in ("declared", "confirm"):
             warnings.append(warning_of(outcome, self._snapshot))
         return {**answer, "warning": "\n".join(filter(None, warnings)) or None}
@@ -353,27 +380,6 @@ class Service:
         window = self._daemon.config.policy.window(str(request.get("id", "")))
         why = None if error.startswith(NOT_UNDERSTOOD) else error
         self._recorder.refused_request(verb, who, window, why)
-
-    def _compare(self, request: dict[str, Any]) -> Answer:
-        """How many prefixes would come and go if the files were loaded as they are now, and why the
-        shrink guard would refuse that.
-        """
-        config, now, old = self._places.config, self._clock.now(), self._daemon.config
-        if request.get("config") != str(config):
-            return {"error": f"the daemon reads {config}, not this configuration"}
-        try:
-            day = date.fromisoformat(str(request.get("day")))
-            wanted = load_configuration(config, now, self._daemon.orders, before=old)
-        except PolicyError as error:
-            return {"error": f"the daemon cannot load it: {error.problems[0].for_all}"}
-        except ValueError:
-            return {"error": "no day like 2026-12-01 in the request"}
-        limit = wanted.policy.registry.shrink_limit
-        return {
-            "error": None,
-            "categories": changes(old.registry, wanted.registry, day),
-            "refused": refusal(old.registry, wanted.registry, limit, now.date()),
-        }
 
     def close(self) -> None:
         if self._port is not None:

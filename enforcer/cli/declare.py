@@ -106,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
     from enforcer.errors import PolicyError
-    from enforcer.sources.files import WINDOWS_FOLDER, load_policy, local_windows
+    from enforcer.sources.files import WINDOWS_FOLDER, local_windows, policy_alone
 
     now, standing = SystemClock().now(), orders()
     starts_at = whole_seconds(args.start or now)
@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace) -> int:
         )
         return EXIT_USAGE
     try:
-        present, _ = load_policy(args.config, now=now, orders=standing)
+        present, _ = policy_alone(args.config, now, standing)
     except PolicyError as error:
         if args.format == "json":
             raise
@@ -143,7 +143,7 @@ def _run(args: argparse.Namespace) -> int:
         return _refused(args, f"{path} exists; choose another --id, or {end or 'remove it'}")
     more = {name: text.encode()}
     try:
-        policy, _ = load_policy(args.config, now=now, orders=standing, more=more, past=past(now))
+        policy, _ = policy_alone(args.config, now, standing, more, past=past(now))
     except PolicyError as error:
         told = [of_options(p) if p.file == name else p for p in error.problems]
         raise PolicyError(told, error.count) from error

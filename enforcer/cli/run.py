@@ -68,7 +68,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.recorder import Recorder, refusal
     from enforcer.sampler import Sampler
     from enforcer.service import ITSELF, Places, Service
-    from enforcer.sources.load import load_configuration, with_registry
+    from enforcer.sources.load import load_configuration
     from enforcer.standing import held, read_or_none_new
     from enforcer.starting import DEADLY, choose, kept_before
     from enforcer.watch import HushedKernel
@@ -129,7 +129,6 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
         refused=start.refused,
         accepted_at=start.accepted_at,
         plan=start.plan,
-        with_registry=lambda before: with_registry(config, before),
         samples=sampler,
     )
     policy = daemon.config.policy

@@ -233,6 +233,21 @@ def load_policy(
     return policy, dict(texts.registries)
 
 
+def policy_alone(
+    config_path: Path,
+    now: datetime | None = None,
+    orders: Orders = NO_ORDERS,
+    more: Mapping[str, bytes] = MappingProxyType({}),
+    *,
+    guarded: bool = False,
+    past: PastGuards = (),
+) -> tuple[Policy, Documents]:
+    """As `load_policy` and `read_texts`, but no registry file is looked at."""
+    return _read_policy(
+        Reader(config_path.parent, guarded), config_path.name, now, orders, more, past
+    )
+
+
 def read_texts(
     config_path: Path,
     now: datetime | None = None,
@@ -246,7 +261,18 @@ def read_texts(
     somebody else could change is refused.
     """
     reader = Reader(config_path.parent, guarded)
-    main = config_path.name
+    policy, documents = _read_policy(reader, config_path.name, now, orders, more, past)
+    return policy, Texts(documents, reader.registries(policy.registry))
+
+
+def _read_policy(
+    reader: Reader,
+    main: str,
+    now: datetime | None,
+    orders: Orders,
+    more: Mapping[str, bytes],
+    past: PastGuards,
+) -> tuple[Policy, Documents]:
     files = reader.documents(main)
     reader.done()
     calendars: dict[str, bytes] = {}
@@ -255,5 +281,4 @@ def read_texts(
         return calendars.setdefault(name, reader.calendar(name))
 
     policy = load({**files, **more}, main, ZONES, read_calendar, now, orders, past)
-    registries = reader.registries(policy.registry)
-    return policy, Texts(Documents(main, files, calendars), registries)
+    return policy, Documents(main, files, calendars)

@@ -15,7 +15,13 @@ from enforcer.policy.registry_pieces import FilePieces
 from enforcer.schedule.horizon import NO_ORDERS
 from enforcer.schedule.orders import Orders
 from enforcer.schedule.past import PastGuards
-from enforcer.sources.files import Documents, Reader, RegistryError, read_texts
+from enforcer.sources.files import (
+    Documents,
+    Reader,
+    RegistryError,
+    policy_alone,
+    read_texts,
+)
 from enforcer.sources.side_by_side import side_by_side
 
 
@@ -56,6 +62,20 @@ def with_registry(config: Path, before: Configuration) -> Configuration:
     files = Reader(config.parent, guarded=True).registries(policy.registry)
     registry, pieces = parse_all(files, policy, before)
     return replace(before, registry=registry, pieces=pieces)
+
+
+def with_policy(
+    config: Path, before: Configuration, now: datetime, orders: Orders, past: PastGuards
+) -> Configuration:
+    """`before`, which was read from `config`, with its policy as it is now and the registrations
+    that it has. Raises PolicyError, also where these would be others by the policy of now.
+    """
+    policy, documents = policy_alone(config, now, orders, guarded=True, past=past)
+    was = before.policy
+    if (policy.registry.files, policy.categories) != (was.registry.files, was.categories):
+        fact = "names other registry files or categories than those in force"
+        raise PolicyError([Problem(documents.main, 0, 0, "registry", fact)])
+    return replace(before, policy=policy, documents=documents)
 
 
 def parse_all(

@@ -116,6 +116,59 @@ def test_a_registry_broken_at_a_restart_leaves_an_armed_window_armed(gateway: Ga
     assert gateway.status()["config"]["ok"]
 
 
+DECLARE = (
+    *("declare", "--for", "1h", "--measure", "mark=0x51", "--reason", "attack"),
+    *("--reference", "NOC-2", "--declared-by", "noc@isp.example", "--id"),
+)
+
+
+@pytest.mark.parametrize(
+    ("registry", "why"),
+    [
+        pytest.param("<html>sign in</html>\n", "registry.csv:1:1: is HTML or XML", id="broken"),
+        pytest.param(REGISTRY, "registry: 20 of 22 prefixes of category freelancer", id="shrunk"),
+        pytest.param(None, "registry.csv: does not exist", id="gone"),
+    ],
+)
+def test_who_declares_a_window_in_need_waits_for_no_registry(
+    gateway: Gateway, registry: str | None, why: str
+) -> None:
+    """It goes by the registrations in force, over a restart too, and the refusal stays said."""
+    gateway.write(main=STRICT, registry=MANY)
+    process = gateway.start()
+    whole = prefixes(gateway)
+    if registry is None:
+        (gateway.folder / "registry.csv").unlink()
+    else:
+        gateway.write(main=STRICT, registry=registry)
+    assert gateway.run("reload").returncode == 78
+
+    declared = gateway.run(*DECLARE, "need")
+    warning = "it goes by the registrations in force, for the registry files are refused: "
+    assert declared.returncode == 0, declared.stderr
+    assert declared.stderr.startswith(f"{warning}{why}")
+    assert {"ddos", "need"} == set(gateway.status()["armed"])
+    assert prefixes(gateway) == whole
+    assert gateway.status()["config"]["error"].startswith(why)
+    assert gateway.metrics()["enforcer_config_last_reload_success"] == 0
+    eventually(lambda: b"need" in snapshot(gateway).read_bytes(), "it is kept as the last good")
+
+    assert stop(process) == 0
+    gateway.start()
+    assert {"ddos", "need"} == set(gateway.status()["armed"])
+    assert prefixes(gateway) == whole
+    assert gateway.run("close", "need").returncode == 0
+
+    # With other registry files named the registrations in force are not meant any more.
+    other = STRICT.replace("registry.csv", "other.csv")
+    (gateway.folder / "enforcer.yaml").write_text(other)
+    refused = gateway.run(*DECLARE, "more")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("enforcer: other.csv: does not exist")
+    assert not (gateway.folder / "windows.d" / "more.yaml").exists()
+    assert "more" not in gateway.status()["armed"]
+
+
 def test_a_registry_broken_where_nothing_is_in_force_is_exit_78(gateway: Gateway) -> None:
     """The snapshot is there, but the kernel is empty, as after a reboot."""
     process = gateway.start()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from enforcer.errors import PolicyError
 from enforcer.lab.registry import CATEGORIES, generate
 from enforcer.policy import registry as room
 from enforcer.policy import registry_pieces
 from enforcer.policy.model import Gateway, Policy
-from enforcer.sources.load import Configuration, parse_all
+from enforcer.schedule.horizon import NO_ORDERS
+from enforcer.sources.load import Configuration, load_configuration, parse_all, with_policy
+from tests.cli.cli_worlds import MAIN, REGISTRY, window_text
 from tests.policy.test_registry_pieces import everything
 
 POLICY = Policy(Gateway("gw", ("wan0",)), CATEGORIES)
@@ -60,3 +66,40 @@ def test_of_files_that_did_not_change_nothing_is_parsed(monkeypatch: pytest.Monk
     assert loaded(files, before).registry.digest == before.registry.digest
     with pytest.raises(AssertionError, match="a piece was parsed"):
         loaded(files)
+
+
+NOW = datetime(2026, 11, 30, tzinfo=UTC)
+
+
+@pytest.fixture
+def etc(tmp_path: Path) -> Path:
+    for name, text in (("enforcer.yaml", MAIN), ("registry.csv", REGISTRY)):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "windows.d").mkdir()
+    for path in (tmp_path, *tmp_path.iterdir()):
+        os.chmod(path, 0o700)
+    return tmp_path
+
+
+def test_the_policy_is_read_anew_beside_the_registrations_in_force(etc: Path) -> None:
+    before = load_configuration(etc / "enforcer.yaml", NOW)
+    assert before.policy.windows == ()
+    (etc / "windows.d" / "w.yaml").write_text(window_text("ddos", NOW, NOW + timedelta(hours=2)))
+    (etc / "registry.csv").unlink()
+    after = with_policy(etc / "enforcer.yaml", before, NOW, NO_ORDERS, ())
+    assert [w.id for w in after.policy.windows] == ["ddos"]
+    assert after.registry is before.registry
+    assert after.documents is not None
+    assert after.documents.policy(NOW) == after.policy
+
+
+@pytest.mark.parametrize(
+    ("there", "other"), [("registry.csv", "other.csv"), ("freelancer", "lone-wolf")]
+)
+def test_not_beside_registrations_that_are_not_meant_any_more(
+    etc: Path, there: str, other: str
+) -> None:
+    before = load_configuration(etc / "enforcer.yaml", NOW)
+    (etc / "enforcer.yaml").write_text(MAIN.replace(there, other))
+    with pytest.raises(PolicyError, match="names other registry files or categories"):
+        with_policy(etc / "enforcer.yaml", before, NOW, NO_ORDERS, ())
