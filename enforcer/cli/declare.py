@@ -121,8 +121,9 @@ def _run(args: argparse.Namespace) -> int:
         present, _ = policy_alone(args.config, now, standing)
     except PolicyError as error:
         if args.format == "json":
-            raise
-        print(f"{error}\nenforcer: {_NOT_OVER_OTHERS}", file=sys.stderr)
+            _refused(args, f"{error}\n{_NOT_OVER_OTHERS}")
+        else:
+            print(f"{error}\nenforcer: {_NOT_OVER_OTHERS}", file=sys.stderr)
         return EXIT_CONFIG
     window_id = args.id or free_id(starts_at, [w.id for w in present.windows])
     declared = _declaration(args, window_id, starts_at)

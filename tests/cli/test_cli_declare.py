@@ -290,6 +290,24 @@ def test_a_refused_declaration_leaves_no_file(
     assert enforcer.record() == []
 
 
+def test_beside_a_broken_file_of_another_it_says_what_became_of_this_one(enforcer: Place) -> None:
+    (enforcer.etc / "windows.d" / "other.yaml").write_text("- id: [\n")
+    declare = ("declare", "--for", "2h", *GUARD, *WHY)
+    remedy = (
+        "nothing is declared, and what is in force stays; correct what is named, or move its file "
+        "out of windows.d, and declare again"
+    )
+    code, out, err = enforcer(*declare)
+    assert (code, out) == (78, "")
+    assert err.startswith("windows.d/other.yaml:2:1: ")
+    assert err.endswith(f"\nenforcer: {remedy}\n")
+    code, out, err = enforcer(*declare, "--format", "json")
+    assert (code, err) == (78, "")
+    assert json.loads(out)["error"].startswith("windows.d/other.yaml:2:1: ")
+    assert json.loads(out)["error"].endswith(f"\n{remedy}")
+    assert list(enforcer.files()) == ["other.yaml"]
+
+
 def test_on_a_fleets_gateway_it_is_written_where_no_revision_takes_it_away(
     enforcer: Place, tmp_path: Path
 ) -> None:
