@@ -208,6 +208,10 @@ class Daemon:
         return with_or_without(wanted, once, self._samples.refused)
 
     def _once(self, wanted: Wanted, prepared: Prepared | None) -> Outcome:
+        suspicion = self._suspicion
+        if self._last is not None and self._last.result == "failed":
+            # What our own last change has left of maps no event of others tells.
+            suspicion = replace(suspicion, told=False)
         return reconcile(
             wanted,
             self._kernel,
@@ -215,7 +219,7 @@ class Daemon:
             settled=self._settled,
             loaded=self._held,
             retire=self._retired,
-            suspicion=self._suspicion,
+            suspicion=suspicion,
             prepared=prepared,
         )
 

@@ -40,23 +40,36 @@ KINDS: dict[Kind, str] = {
 @dataclass(frozen=True, slots=True)
 class Suspicion:
     """Sets and maps that somebody else has touched, by what events told; `everything`: events were
-    lost, and any may have been.
+    lost, and any may have been. `told`: events were read, so that what they do not name is as it
+    was left.
     """
 
     sets: frozenset[str] = frozenset()
     everything: bool = False
+    told: bool = False
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.sets)
 
     def __or__(self, other: Suspicion) -> Suspicion:
-        return Suspicion(self.sets | other.sets, self.everything or other.everything)
+        return Suspicion(
+            self.sets | other.sets, self.everything or other.everything, self.told or other.told
+        )
 
     def trusted(self, ledger: Mapping[str, str]) -> dict[str, str]:
         """The ledger without the maps that may hold something else by now."""
         if self.everything:
             return {}
         return {name: digest for name, digest in ledger.items() if name not in self.sets}
+
+    def remembered(self, there: t.KernelState, left: Mapping[str, str]) -> dict[str, str]:
+        """The ledger that is there; and of maps that it does not name any more, for somebody has
+        emptied it, and that nobody has touched, what it said when it was `left`.
+        """
+        if not self.told or self.everything:
+            return dict(there.ledger)
+        known = {name: digest for name, digest in left.items() if name in there.sets}
+        return {**self.trusted(known), **there.ledger}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +79,11 @@ class Settled:
     ruleset: Ruleset
     devices: frozenset[str]
     foreign_qdiscs: frozenset[str]
+
+    @property
+    def ledger(self) -> dict[str, str]:
+        """Map name → digest of what was loaded into it."""
+        return {c.name: c.stage.digest for c in self.ruleset.containers if isinstance(c, Bulk)}
 
     @classmethod
     def of(cls, policy: Policy, ruleset: Ruleset, state: t.KernelState) -> Settled:

@@ -161,7 +161,8 @@ def reconcile(
 
     Registered maps under `suspicion` are loaded anew, whatever the ledger says of them: somebody
     else has touched elements, and a lost one would have guard hold back registered traffic. So are
-    those that do not hold what an earlier daemon's ledger says, and those that refuse a delta.
+    those that do not hold what an earlier daemon's ledger says, and those that refuse a delta. Not
+    so those that nobody has touched, where only rules and the ledger were flushed.
     """
     done: list[Operation] = []
     drifted: frozenset[Kind] = frozenset()
@@ -184,13 +185,17 @@ def reconcile(
             error, uncertain = caught, caught.errno != errno.ERESTART
     for attempt in range(1, ATTEMPTS + 1):
         change, sent = None, False
+        written: Mapping[str, str] | None
         try:
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
             state = kernel.read()
-            held = state
+            held, written = state, None
             if settled is None and not done:
                 spoilt |= spoilt_maps(kernel, state, wanted.tables)
+            if settled is not None and error is None and not done:
+                state = replace(state, ledger=suspicion.remembered(state, settled.ledger))
+                written = held.ledger
             if suspicion and not done:
                 state = replace(state, ledger=suspicion.trusted(state.ledger))
             if spoilt:
@@ -198,12 +203,14 @@ def reconcile(
             active = _armable(wanted, state, seen_ns)
             front = not _front_can_wait(wanted.tables, state)
             desired, violations = _checked(wanted, active, state, front=front)
-            change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
+            change = diff(desired, state, seen_ns, loaded=loaded, retire=retire, written=written)
             if change is None and not front and not drifted:
                 # After a repair it comes with a later step: who flushed once may do so again, and
                 # must not find us busy with what is no hurry.
                 desired, violations = _checked(wanted, active, state, front=True)
-                change = diff(desired, state, seen_ns, loaded=loaded, retire=retire)
+                change = diff(
+                    desired, state, seen_ns, loaded=loaded, retire=retire, written=written
+                )
             if change is None or (done and _only_arms(change.operations)):
                 # Armed a moment ago; the next step looks again whether a timeout is right.
                 return Outcome(

@@ -49,7 +49,7 @@ def notice(events: Iterable[KernelEvent], devices: frozenset[str]) -> Noticed | 
     sets = frozenset[str]().union(*(event.sets for event in ours))
     return Noticed(
         f"{first.kind} {first.detail}".strip(),
-        Suspicion(sets, lost),
+        Suspicion(sets, lost, told=True),
         Culprit(known.program, known.pid),
         lost or first.kind == "ours",
     )

@@ -36,12 +36,14 @@ def diff(
     *,
     loaded: Mapping[str, Stage] | None = None,
     retire: frozenset[str] = frozenset(),
+    written: Mapping[str, str] | None = None,
 ) -> t.Transaction | None:
     """What to change so that the kernel holds `desired`; None when it does.
 
     `loaded` maps digests to stages still at hand, from which a delta can be made. `retire` names
-    counters whose totals have been taken over: only those are deleted. Raises KernelError when a
-    table of our name belongs to somebody else.
+    counters whose totals have been taken over: only those are deleted. `written` is the ledger as
+    it stands in the kernel, where `state` has more of it. Raises KernelError when a table of our
+    name belongs to somebody else.
     """
     if state.foreign is not None:
         raise KernelError(
@@ -51,14 +53,15 @@ def diff(
             f"have its owner use another name, or: nft delete table inet {v.TABLE} (with the flag "
             "owner it goes when its program ends)",
         )
-    operations = _Difference(desired, state, now_ns, loaded or {}, retire).operations()
+    ledger = state.ledger if written is None else written
+    operations = _Difference(desired, state, now_ns, loaded or {}, retire, ledger).operations()
     if state.dormant and any(isinstance(op, t.AddChain) and op.hook for op in operations):
         # The kernel does not hook a chain in the transaction that wakes its table (EINVAL); a
         # dormant table passes everything, so nothing is lost by making it anew.
         gone = replace(
             state, exists=False, dormant=False, chains={}, sets={}, counters=frozenset(), ledger={}
         )
-        anew = _Difference(desired, gone, now_ns, {}, frozenset())
+        anew = _Difference(desired, gone, now_ns, {}, frozenset(), {})
         operations = [t.DeleteTable(), *anew.operations()]
     return t.Transaction(state.generation, tuple(operations)) if operations else None
 
@@ -86,9 +89,10 @@ class _Difference:
         now_ns: int,
         loaded: Mapping[str, Stage],
         retire: frozenset[str],
+        written: Mapping[str, str],
     ) -> None:
         self.desired, self.state, self.now_ns = desired, state, now_ns
-        self.loaded, self.retire = loaded, retire
+        self.loaded, self.retire, self.written = loaded, retire, written
         self.containers = {c.name: c for c in desired.containers}
         self.stale_sets = {n for n in state.sets if not self._set_fits(n)}
         self.new_sets = [
@@ -229,7 +233,7 @@ class _Difference:
 
     def _ledger(self) -> list[t.Operation]:
         wanted = {c.name: c.stage.digest for c in self.containers.values() if isinstance(c, v.Bulk)}
-        if wanted == dict(self.state.ledger):
+        if wanted == dict(self.written):
             return []
         return [t.WriteLedger(tuple(sorted(wanted.items())))]
 

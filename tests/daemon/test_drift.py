@@ -161,6 +161,71 @@ def test_after_lost_events_every_map_is_loaded_anew() -> None:
     assert loaded == {*(RegisteredMap(s).name for s in world.daemon.tables.stages), "front4"}
 
 
+# --- what only rules and the ledger were flushed of -----------------------------------------------
+
+
+def loads_after_a_flush(
+    suspicion: Suspicion, more: Callable[[Table], None] = lambda _: None
+) -> tuple[World, set[str]]:
+    """The maps that are loaded anew after `nft flush table` and what events told of it."""
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.edit(lambda table: (empty_the_table(table), more(table)) if table else None)
+    world.daemon.distrust(suspicion)
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed"
+    assert world.armed() == {"ddos"}
+    assert world.kernel.read().ledger
+    return world, {op.target.name for op in world.outcome.operations if isinstance(op, t.Load)}
+
+
+def every_map(world: World) -> set[str]:
+    assert world.daemon.tables.front is not None
+    return {*(RegisteredMap(s).name for s in world.daemon.tables.stages), "front4"}
+
+
+def test_maps_that_nobody_has_touched_are_not_loaded_anew_for_a_lost_ledger() -> None:
+    world, loaded = loads_after_a_flush(Suspicion(told=True))
+    assert loaded == set()
+    assert not any(isinstance(op, t.DeleteSet) for op in world.outcome.operations)
+    assert world.outcome.drift == {"rules", "ledger"}
+
+
+def test_of_those_that_events_name_they_are() -> None:
+    name = RegisteredMap(World().daemon.tables.stages[0]).name
+    assert loads_after_a_flush(Suspicion(frozenset({name}), told=True))[1] == {name}
+
+
+def test_where_the_number_of_elements_is_another_they_are() -> None:
+    lost: list[str] = []
+
+    def lose(table: Table) -> None:
+        lose_one_element(table)
+        lost.append(map_name(table))
+
+    assert loads_after_a_flush(Suspicion(told=True), lose)[1] == set(lost)
+
+
+@pytest.mark.parametrize("suspicion", [Suspicion(), Suspicion(everything=True, told=True)])
+def test_where_nobody_was_told_or_not_of_all_they_all_are(suspicion: Suspicion) -> None:
+    world, loaded = loads_after_a_flush(suspicion)
+    assert loaded == every_map(world)
+
+
+def test_behind_a_step_that_failed_they_all_are() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    world.kernel.edit(lambda table: empty_the_table(table) if table else None)
+    world.kernel.fail_next(t.WriteLedger, errno.ENOMEM)
+    world.daemon.distrust(Suspicion(told=True))
+    world.step_at(INSIDE)
+    assert world.outcome.result == "failed"
+    world.step_at(INSIDE)
+    assert world.outcome.result == "changed"
+    loaded = {op.target.name for op in world.outcome.operations if isinstance(op, t.Load)}
+    assert loaded == every_map(world)
+
+
 def test_a_flush_is_counted_also_where_something_else_is_wanted_by_now() -> None:
     for before, after in ((BEFORE, OPENS), (INSIDE, CLOSES)):
         world = World()

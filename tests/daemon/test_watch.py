@@ -45,7 +45,7 @@ def test_an_edit_names_its_sets_and_its_culprit() -> None:
     noticed = notice([UPLINK, OTHER_TABLE, EDIT], DEVICES)
     assert noticed is not None
     assert noticed.cause == "ours new_element"
-    assert noticed.suspicion == Suspicion(frozenset({"reg4-32-16"}))
+    assert noticed.suspicion == Suspicion(frozenset({"reg4-32-16"}), told=True)
     assert noticed.culprit == Culprit("nft", 4711)
     assert str(noticed.culprit) == "nft (process 4711)"
     assert noticed.touched

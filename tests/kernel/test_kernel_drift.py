@@ -140,6 +140,38 @@ def test_damage_is_noticed_repaired_and_told_by_kind_and_culprit(
     assert guarded.daemon.step().drift == frozenset()
 
 
+def loaded(operations: tuple[t.Operation, ...]) -> set[str]:
+    return {op.target.name for op in operations if isinstance(op, t.Load)}
+
+
+@pytest.mark.parametrize("what", ["table inet enforcer", f"chain inet enforcer {v.LEDGER_CHAIN}"])
+def test_maps_that_were_left_alone_are_not_loaded_anew_for_their_ledger(
+    guarded: Guarded, what: str
+) -> None:
+    before = guarded.kernel.read()
+    guarded.do(f"nft flush {what}")
+    assert guarded.heard() is not None
+    outcome = guarded.daemon.step()
+    assert not any(isinstance(op, t.Load | t.DeleteSet) for op in outcome.operations)
+    same(guarded.kernel.read(), before)
+
+
+def test_a_map_that_was_flushed_with_its_ledger_is(guarded: Guarded) -> None:
+    before = guarded.kernel.read()
+    spoilt = {name for name, held in before.sets.items() if held.kind == "registered"}
+    for command in (
+        "nft flush table inet enforcer; flush map inet enforcer REGISTERED",
+        "nft flush table inet enforcer",
+    ):
+        guarded.do(command)
+        assert guarded.heard() is not None
+        outcome = guarded.daemon.step()
+        names = loaded(outcome.operations)
+        same(guarded.kernel.read(), before)
+        guarded.heard()
+        assert len(names & spoilt) == ("map" in command)
+
+
 @pytest.mark.parametrize("command", ["nft flush map inet enforcer REGISTERED"])
 def test_damage_that_no_event_told_of_is_found_by_counting(guarded: Guarded, command: str) -> None:
     if guarded.kernel.read().sets["front4"].count is None:
