@@ -199,12 +199,15 @@ def _registry(
 def text(answer: dict[str, Any], found: Summary, paint: Painter) -> list[str]:
     lines = [f"at {answer['at']}: armed {', '.join(answer['armed']) or 'nothing'}"]
     for row in answer["registry"] or ():
+        # A daemon from before an upgrade does not tell it.
+        narrow = row.get("narrow", 0)
         lines.append(
             f"category {row['category']}: "
             + paint(f"+{row['appear']:,}", "green")
             + ", "
             + paint(f"-{row['vanish']:,}", "red")
             + f" prefixes, {row['now']:,} then"
+            + (f"; {paint(f'{narrow:,}', 'red')} of these lose services" if narrow else "")
         )
     if not answer["changes"]:
         return [*lines, f"nothing to do: the kernel holds just this ({found.kept} sets and chains)"]

@@ -12,11 +12,10 @@ from enforcer.lookup.planner import Planned, counted, planned
 from enforcer.lookup.replan import replan
 from enforcer.lookup.splice import Spliced, splice
 from enforcer.lookup.tree import RadixTree
-from enforcer.policy.prefix import FAMILIES
-from enforcer.policy.registry_columns import Registry, shrink
-
-# A category, its distinct prefixes before and after, and how many of those before are gone.
-Shrunk = tuple[str, int, int, int]
+from enforcer.policy.inclusion import includes
+from enforcer.policy.losses import Shrunk, shrink
+from enforcer.policy.prefix import FAMILIES, Prefix, Service
+from enforcer.policy.registry_columns import Registry
 
 
 def first_plan(registry: Registry, day: date, budget_bytes: int) -> Planned:
@@ -49,7 +48,7 @@ class Following:
         return planned(change.tree, budget_bytes)
 
     def shrunk(self, old: Registry, new: Registry, day: date) -> list[Shrunk]:
-        """As `registry_columns.shrink`, which it leaves it to where much has changed."""
+        """As `losses.shrink`, which it leaves it to where much has changed."""
         before, change = self._before.tree, self._change
         if old is not before.registry or new is not self._registry or change is None:
             return shrink(old, new, day)
@@ -63,22 +62,41 @@ class Following:
 
 
 def _shrunk(before: RadixTree, change: Spliced) -> list[Shrunk]:
-    """What the rows that went leave without any row of their category."""
+    """What the rows that went leave without any row of their category, or with rows for less."""
     gone: dict[str, int] = {}
+    narrowed: dict[str, int] = {}
     said = {(r.prefix, r.category) for r in map(before.registry.row, change.lost)}
     for prefix, category in said:
-        part = change.tree.of_family(prefix.family)
-        node = part.node_of(prefix.network)
-        while node >= 0 and part.length[node] > prefix.length:
-            node = int(part.parent[node])
-        there = part.rows_of(node) if node >= 0 and part.length[node] == prefix.length else ()
-        if category not in {change.tree.registry.row(row).category for row in there}:
+        services = _services(change.tree, prefix, category)
+        if services is None:
             gone[category] = gone.get(category, 0) + 1
-    if not gone:
+        elif not includes(services, _services(before, prefix, category) or ()):
+            narrowed[category] = narrowed.get(category, 0) + 1
+    if not gone and not narrowed:
         return []
     counts = [_counts(tree) for tree in (before, change.tree)]
-    names = before.registry.categories
-    return [(n, counts[0].get(n, 0), counts[1].get(n, 0), gone[n]) for n in names if n in gone]
+    return [
+        Shrunk(n, *(count.get(n, 0) for count in (*counts, gone, narrowed)))
+        for n in before.registry.categories
+        if n in gone or n in narrowed
+    ]
+
+
+def _services(tree: RadixTree, prefix: Prefix, category: str) -> tuple[Service, ...] | None:
+    """What the rows of a prefix and category are registered for together; none: any service. None
+    where there is no row.
+    """
+    part = tree.of_family(prefix.family)
+    node = part.node_of(prefix.network)
+    while node >= 0 and part.length[node] > prefix.length:
+        node = int(part.parent[node])
+    if node < 0 or part.length[node] != prefix.length:
+        return None
+    rows = [tree.registry.row(row) for row in part.rows_of(node)]
+    lists = [row.services for row in rows if row.category == category]
+    if not lists:
+        return None
+    return tuple(service for services in lists for service in services) if all(lists) else ()
 
 
 def _counts(tree: RadixTree) -> dict[str, int]:

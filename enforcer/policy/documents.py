@@ -77,7 +77,9 @@ class RegistrySection(Section):
         min_length=1, max_length=256, description="where the registrations come from"
     )
     shrink_limit: Percent = Field(
-        0.2, description="refuse an update that removes more than this share of a category"
+        0.2,
+        description="refuse an update that removes more than this share of a category, or takes "
+        "services from so much of it",
     )
     kernel_memory: Size = Field(
         256 * 1024**2, description="how much kernel memory the registered sets may take"

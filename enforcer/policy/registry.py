@@ -17,6 +17,7 @@ from collections.abc import Sequence
 
 from enforcer.errors import PolicyError, Problem
 from enforcer.policy.disguise import MARKUP, disguised, is_markup
+from enforcer.policy.losses import shrink
 from enforcer.policy.registry_builder import Builder
 from enforcer.policy.registry_columns import (
     ALWAYS,
@@ -26,7 +27,6 @@ from enforcer.policy.registry_columns import (
     Registry,
     day_number,
     merge,
-    shrink,
 )
 from enforcer.policy.registry_pieces import FilePieces, Kept, Piece, PieceReader, Spread, cut
 from enforcer.policy.registry_rows import (

@@ -285,36 +285,3 @@ def merge(registries: Sequence[Registry]) -> Registry:
         )
 
     return Registry(first.categories, tuple(index), files, joined(4), joined(6))
-
-
-def shrink(old: Registry, new: Registry, day: date) -> list[tuple[str, int, int, int]]:
-    """`(category, old count, new count, removed)` for each category that loses a prefix.
-
-    Counts are distinct prefixes valid on the day; a prefix that changes its category is removed
-    from the old one. In the order of `old.categories`; empty when nothing is lost.
-    """
-    names = tuple(dict.fromkeys(old.categories + new.categories))
-    counts = np.zeros((3, len(names)), np.int64)
-    for family in FAMILIES:
-        sides = []
-        for registry in (old, new):
-            number = np.array([names.index(n) for n in registry.categories] or [0], np.uint32)
-            words, minor = _distinct(registry.of_family(family), day)
-            sides.append((words, number[minor >> 8] << 8 | minor & 0xFF))
-        words = tuple(np.concatenate(pair) for pair in zip(sides[0][0], sides[1][0], strict=True))
-        minor = np.concatenate([sides[0][1], sides[1][1]])
-        side = np.repeat(np.array([1, 2], np.uint8), [len(sides[0][1]), len(sides[1][1])])
-        order = sort_order(words, minor)
-        words, minor, side = pick(words, order), minor[order], side[order]
-        starts = np.flatnonzero(run_starts(*words, minor))
-        if not len(starts):
-            continue
-        present = np.bitwise_or.reduceat(side, starts)
-        category = minor[starts] >> 8
-        for line, chosen in enumerate((present & 1, present & 2, present == 1)):
-            counts[line] += np.bincount(category[chosen.astype(np.bool_)], minlength=len(names))
-    return [
-        (name, int(counts[0, i]), int(counts[1, i]), int(counts[2, i]))
-        for i, name in enumerate(names)
-        if counts[2, i]
-    ]

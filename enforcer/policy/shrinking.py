@@ -1,8 +1,9 @@
 """The shrink guard: an update that loses much of a category is a broken feed rather than a wish.
 
 In: the registrations in force, those of an update, and the day. Out: nothing, or a `ShrinkError`
-that says what would be lost and how to say that it is meant. Who accepts it names the very
-registry that was refused: what is accepted is what was looked at, and not what came after.
+that says what would be lost and how to say that it is meant. A prefix that stays and loses services
+is lost as one that goes is: what was let through would not be any more. Who accepts it names the
+very registry that was refused: what is accepted is what was looked at, and not what came after.
 """
 
 from __future__ import annotations
@@ -14,23 +15,29 @@ from datetime import date, timedelta
 from typing import Any
 
 from enforcer.errors import PolicyError, Problem
-from enforcer.policy.registry_columns import Registry, day_number, shrink
+from enforcer.policy.losses import Shrunk, shrink
+from enforcer.policy.registry_columns import Registry, day_number
 
 _TOKEN_DIGITS = 8
-# Category, distinct prefixes before and after, those removed.
-Count = Callable[[Registry, Registry, date], list[tuple[str, int, int, int]]]
+Count = Callable[[Registry, Registry, date], list[Shrunk]]
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """`removed` of `before` distinct prefixes of `category` valid on a day; `at_midnight`: on the
-    day after, because the update lets them end today.
+    """`removed` of `before` distinct prefixes of `category` valid on a day, and `narrowed` that
+    stay and lose services; `at_midnight`: on the day after, because of what the update lets end
+    today.
     """
 
     category: str
     before: int
     removed: int
     at_midnight: bool = False
+    narrowed: int = 0
+
+    @property
+    def lost(self) -> int:
+        return self.removed + self.narrowed
 
 
 class ShrinkError(PolicyError):
@@ -44,8 +51,8 @@ class ShrinkError(PolicyError):
 def refuse_shrinking(
     old: Registry, new: Registry, limit: float, day: date, count: Count = shrink
 ) -> None:
-    """Raises ShrinkError when a category loses more than `limit` (0..1) of its prefixes on `day`,
-    or at its end for a date that the update has set. `count` counts as `shrink` does.
+    """Raises ShrinkError when more than `limit` (0..1) of a category's prefixes go or lose services
+    on `day`, or at its end for a date that the update has set. `count` counts as `shrink` does.
     """
     token = new.digest
     if token == old.digest and new.categories == old.categories:
@@ -69,20 +76,31 @@ def _losses(
     *,
     at_midnight: bool = False,
 ) -> list[Loss]:
-    return [
-        Loss(category, before, removed, at_midnight)
-        for category, before, _after, removed in count(old, new, day)
-        if removed > limit * before
+    losses = [
+        Loss(x.category, x.before, x.removed, at_midnight, x.narrowed) for x in count(old, new, day)
     ]
+    return [loss for loss in losses if loss.lost > limit * loss.before]
 
 
 def _said(loss: Loss, limit: float, token: str) -> str:
-    when = "would end at midnight UTC" if loss.at_midnight else "would be removed"
     return (
-        f"{loss.removed:,} of {loss.before:,} prefixes of category {loss.category} {when}, more "
-        f"than shrink_limit {limit:.0%}; check the registry files, or, if it is meant: enforcer "
-        f"reload --accept-shrink {token}"
+        f"{loss.lost:,} of {loss.before:,} prefixes of category {loss.category} {_fate(loss)}, "
+        f"more than shrink_limit {limit:.0%}; check the registry files, or, if it is meant: "
+        f"enforcer reload --accept-shrink {token}"
     )
+
+
+def _fate(loss: Loss) -> str:
+    """What becomes of the prefixes that are lost."""
+    lose = "lose services that they are registered for"
+    if not loss.narrowed:
+        return "would end at midnight UTC" if loss.at_midnight else "would be removed"
+    if not loss.removed:
+        return f"would at midnight UTC {lose}" if loss.at_midnight else f"would {lose}"
+    if loss.at_midnight:
+        counts = f"({loss.removed:,} to end, {loss.narrowed:,} narrowed)"
+        return f"would end at midnight UTC or then {lose} {counts}"
+    return f"would be removed or {lose} ({loss.removed:,} removed, {loss.narrowed:,} narrowed)"
 
 
 def refusal(old: Registry, new: Registry, limit: float, day: date) -> str | None:
@@ -95,9 +113,11 @@ def refusal(old: Registry, new: Registry, limit: float, day: date) -> str | None
 
 
 def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
-    """A row for each category of which a prefix appears or vanishes on the day, in order."""
-    gone = {name: removed for name, _, _, removed in shrink(old, new, day)}
-    come = {name: removed for name, _, _, removed in shrink(new, old, day)}
+    """A row for each category of which a prefix appears, vanishes, or loses services on the day
+    (`narrow`), in order.
+    """
+    lost = {shrunk.category: shrunk for shrunk in shrink(old, new, day)}
+    come = {name: removed for name, _, _, removed, _ in shrink(new, old, day) if removed}
     count: dict[str, int] = defaultdict(int)
     for (_, category), number in new.count(day).items():
         count[category] += number
@@ -105,9 +125,10 @@ def changes(old: Registry, new: Registry, day: date) -> list[dict[str, Any]]:
         {
             "category": name,
             "appear": come.get(name, 0),
-            "vanish": gone.get(name, 0),
+            "vanish": lost[name].removed if name in lost else 0,
+            "narrow": lost[name].narrowed if name in lost else 0,
             "now": count[name],
         }
         for name in dict.fromkeys(old.categories + new.categories)
-        if name in gone or name in come
+        if name in lost or name in come
     ]

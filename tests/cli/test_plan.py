@@ -104,8 +104,8 @@ def test_prefixes_that_appear_and_vanish_are_counted_by_category() -> None:
     day = date(2026, 12, 1)
     assert changes(old, old, day) == []
     assert changes(old, new, day) == [
-        {"category": "software-house", "appear": 1, "vanish": 0, "now": 2},
-        {"category": "freelancer", "appear": 1, "vanish": 2, "now": 1},
+        {"category": "software-house", "appear": 1, "vanish": 0, "narrow": 0, "now": 2},
+        {"category": "freelancer", "appear": 1, "vanish": 2, "narrow": 0, "now": 1},
     ]
 
 
@@ -118,8 +118,10 @@ def daemon_answers(place: Place) -> Iterator[list[dict[str, object]]]:
 
     def handle(request: dict[str, object], _who: str) -> dict[str, object]:
         asked.append(request)
+        # As a daemon from before an upgrade, and one of now.
         row = {"category": "freelancer", "appear": 1200, "vanish": 3, "now": 9000}
-        return {"error": None, "categories": [row], "refused": "registry: 3 of 3 are gone"}
+        other = {"category": "mission", "appear": 0, "vanish": 0, "narrow": 1034, "now": 5000}
+        return {"error": None, "categories": [row, other], "refused": "registry: 3 of 3 are gone"}
 
     def serve() -> None:
         while not stop.is_set():
@@ -138,7 +140,9 @@ def test_the_daemon_is_asked_what_becomes_of_the_registry(
     place: Place, kernel: FakeKernel, daemon_answers: list[dict[str, object]]
 ) -> None:
     said = place.run("plan")
-    assert "category freelancer: +1,200, -3 prefixes, 9,000 then" in said.out.splitlines()
+    lines = said.out.splitlines()
+    assert "category freelancer: +1,200, -3 prefixes, 9,000 then" in lines
+    assert "category mission: +0, -0 prefixes, 5,000 then; 1,034 of these lose services" in lines
     assert said.err.startswith(
         "`enforcer reload` will refuse these files:\nregistry: 3 of 3 are gone\n"
     )

@@ -341,6 +341,19 @@ def test_an_update_that_would_remove_much_of_a_category_is_refused() -> None:
     assert len(world.daemon.config.registry) == 10
 
 
+def test_an_update_that_would_take_services_from_much_of_a_category_is_refused() -> None:
+    world = World()
+    world.step_at(INSIDE)
+    *kept, a, b, c = world.registry.splitlines()
+    world.registry = "".join(f"{x}\n" for x in (*kept, *(f"{x}tcp/1" for x in (a, b, c))))
+    error = world.daemon.reload()
+    assert isinstance(error, ShrinkError)
+    assert error.losses == (Loss("software-house", 10, 0, narrowed=3),)
+    assert world.daemon.snapshot().shrink_refused
+    assert world.daemon.reload(lambda refusal: True) is None
+    assert not world.daemon.snapshot().shrink_refused
+
+
 def test_a_shrink_is_taken_when_somebody_accepts_that_very_one() -> None:
     world = World()
     world.step_at(INSIDE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 
 from hypothesis import strategies as st
@@ -110,15 +110,21 @@ def registries(draw: st.DrawFn, *, max_size: int = 24) -> Drawn:
 
 @st.composite
 def updates(draw: st.DrawFn, *, max_size: int = 24) -> list[Registry]:
-    """A registry and what becomes of it: rows that come, go, change, or move in the file."""
+    """A registry and what becomes of it: rows that come, go, change (their services alone, too), or
+    move in the file.
+    """
     rows = list(draw(registries(max_size=max_size)).rows)
     found = [registry_of(rows)]
     for _ in range(draw(st.integers(1, 3))):
-        for kind in draw(st.lists(st.sampled_from(("come", "go", "change", "move")), max_size=4)):
+        kinds = st.sampled_from(("come", "go", "change", "serve", "move"))
+        for kind in draw(st.lists(kinds, max_size=4)):
             at = draw(st.integers(0, len(rows) - 1))
             if kind in ("come", "change"):
                 (new,) = draw(registries(max_size=1)).rows
                 rows[at : at + (kind == "change")] = [new]
+            elif kind == "serve":
+                (new,) = draw(registries(max_size=1)).rows
+                rows[at] = replace(rows[at], services=new.services)
             elif len(rows) > 1:
                 taken = rows.pop(at)
                 if kind == "move":

@@ -62,3 +62,29 @@ def test_a_row_of_many_is_counted_without_a_count_of_everything(
     assert following.shrunk(old, new, DAY) == wanted
     tomorrow = DAY + timedelta(1)
     assert following.shrunk(old, new, tomorrow) == shrink(old, new, tomorrow)
+
+
+SEVERAL = "A,20.7.7.0/24,mission,,,udp/500 esp\nB,20.7.7.0/24,mission,,,\n"
+ONE = "A,20.7.7.0/24,mission,,,udp/500 esp\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "narrowed"),
+    [
+        (ONE, "A,20.7.7.0/24,mission,,,esp\n", 1),
+        (ONE, "A,20.7.7.0/24,mission,,,udp/500 udp/4500 esp\n", 0),
+        (ONE, "A,20.7.7.0/24,mission,,,esp\nB,20.7.7.0/24,mission,,,udp/1-600\n", 0),
+        (ONE, "A,20.7.7.0/24,mission,,,esp\nB,20.7.7.0/24,freelancer,,,\n", 1),
+        (SEVERAL, "B,20.7.7.0/24,mission,,,\n", 0),
+        (SEVERAL, ONE, 1),
+    ],
+)
+def test_services_that_go_are_found_without_a_count_of_everything(
+    monkeypatch: pytest.MonkeyPatch, before: str, after: str, narrowed: int
+) -> None:
+    many = generate(3000, 1)
+    old, new = (parse_registry("r", many + more.encode(), CATEGORIES) for more in (before, after))
+    wanted = shrink(old, new, DAY)
+    assert sum(shrunk.narrowed for shrunk in wanted) == narrowed
+    monkeypatch.delattr(room, "shrink")
+    assert Following(planned_of(old), new, DAY).shrunk(old, new, DAY) == wanted

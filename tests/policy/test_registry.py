@@ -166,15 +166,15 @@ def test_shrink_tells_what_each_category_loses() -> None:
         "d,2a01::/47,mission,,,\ne,2a02::/48,mission,,,\nc,20.0.2.0/24,freelancer,,,\n"
         "f,2a02:0:0:1::/64,freelancer,,,\n"
     )
-    assert shrink(old, new, DAY) == [("mission", 4, 4, 2)]
+    assert shrink(old, new, DAY) == [("mission", 4, 4, 2, 0)]
     assert shrink(old, old, DAY) == []
     assert shrink(empty_registry(CATEGORIES), old, DAY) == []
     assert shrink(old, empty_registry(CATEGORIES), DAY) == [
-        ("freelancer", 2, 0, 2),
-        ("mission", 4, 0, 4),
+        ("freelancer", 2, 0, 2, 0),
+        ("mission", 4, 0, 4, 0),
     ]
     later = registry("a,20.0.0.0/24,mission,2026-07-02,,\n")
-    assert shrink(registry("a,20.0.0.0/24,mission,,,\n"), later, DAY) == [("mission", 1, 0, 1)]
+    assert shrink(registry("a,20.0.0.0/24,mission,,,\n"), later, DAY) == [("mission", 1, 0, 1, 0)]
 
 
 def test_merged_sources_keep_every_row_and_its_place() -> None:
