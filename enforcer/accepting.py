@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from enforcer.errors import PolicyError, Problem
 from enforcer.observe.audit import Event
@@ -28,8 +29,11 @@ class Acceptance:
         """True when it is this very update that was accepted. Raises PolicyError without record."""
         if len(self.token) < len(refusal.token) or not self.token.startswith(refusal.token):
             return False
-        lost = {loss.category: loss.removed for loss in refusal.losses}
-        more = {"kind": "shrink", "token": refusal.token, "removed": lost}
+        removed = {loss.category: loss.removed for loss in refusal.losses}
+        narrowed = {loss.category: loss.narrowed for loss in refusal.losses if loss.narrowed}
+        more: dict[str, Any] = {"kind": "shrink", "token": refusal.token, "removed": removed}
+        if narrowed:
+            more["narrowed"] = narrowed
         try:
             self.put(Event(self.now(), "accepted", self.who, "", "", more))
         except OSError as error:

@@ -45,8 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-shrink",
         default="",
         metavar="TOKEN",
-        help="with --once and one feed: accept that the body of this token removes more than "
-        "shrink_limit of a category; the refusal names it",
+        help="with --once and one feed: accept that the body of this token takes more than "
+        "shrink_limit from a category; the refusal names it",
     )
     parser.add_argument(
         "--log-format",

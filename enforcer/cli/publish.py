@@ -31,7 +31,7 @@ def add_key(parser: argparse.ArgumentParser) -> None:
         "--accept-shrink",
         default="",
         metavar="TOKEN",
-        help="the registry of this token may remove more than shrink_limit; the refusal names it",
+        help="the registry of this token may take more than shrink_limit; the refusal names it",
     )
 
 

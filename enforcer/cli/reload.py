@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--accept-shrink",
         type=_token,
         metavar="TOKEN",
-        help="accept that the update of this token removes more than shrink_limit of a category; "
+        help="accept that the update of this token takes more than shrink_limit from a category; "
         "the refusal in the log and in `enforcer status` names it",
     )
 

@@ -131,9 +131,15 @@ def _accepted(error: ShrinkError, registry: Registry, limit: float, token: str) 
     """
     if len(token) >= len(error.token) and registry.digest.startswith(token):
         return registry.digest
-    lost = ", ".join(f"{x.removed:,} of {x.before:,} of {x.category}" for x in error.losses)
+    lost = ", ".join(
+        f"{x.lost:,} of {x.before:,} of {x.category}"
+        + (f" ({x.removed:,} removed, {x.narrowed:,} narrowed)" if x.narrowed else "")
+        for x in error.losses
+    )
+    narrows = any(loss.narrowed for loss in error.losses)
+    does, where = ("remove, or take services from,", "on") if narrows else ("remove", "from")
     raise RefusedError(
-        f"it would remove {lost}, more than shrink_limit {limit:.0%}, from every gateway; check "
+        f"it would {does} {lost}, more than shrink_limit {limit:.0%}, {where} every gateway; check "
         f"the registry files or, if it is meant, add: --accept-shrink {error.token}"
     ) from error
 

@@ -23,6 +23,18 @@ def test_the_token_of_the_refusal_accepts_it_on_the_record() -> None:
     assert told == [Event(NOW, "accepted", "root (pid 1)", "", "", more)] * 2
 
 
+def test_services_that_go_stand_beside_what_is_removed() -> None:
+    told: list[Event] = []
+    both = (Loss("freelancer", 10, 3), Loss("mission", 9, 0, narrowed=4))
+    refusal = ShrinkError(both, 0.2, "12345678")
+    assert Acceptance("12345678", "root", lambda: NOW, told.append)(refusal)
+    (event,) = told
+    assert (event.more["removed"], event.more["narrowed"]) == (
+        {"freelancer": 3, "mission": 0},
+        {"mission": 4},
+    )
+
+
 @pytest.mark.parametrize("token", ["", "1234567", "12345679", "x12345678"])
 def test_another_token_accepts_nothing_and_leaves_no_record(token: str) -> None:
     told: list[Event] = []

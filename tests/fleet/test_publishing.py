@@ -9,10 +9,18 @@ from dataclasses import replace
 import pytest
 
 from enforcer.fleet.etcd import Delete, Put
-from enforcer.fleet.publishing import MOST_STEP, next_number, promote, promote_after
+from enforcer.fleet.publishing import (
+    MOST_STEP,
+    Draft,
+    next_number,
+    promote,
+    promote_after,
+    publish,
+)
 from enforcer.fleet.revision import MOST_NUMBER
 from enforcer.fleet.store import RefusedError, Signed, Store
-from tests.fleet.follower_world import Memory
+from tests.feeds.feed_world import Signer
+from tests.fleet.follower_world import HEADER, MAIN, NOW, ROW, Memory
 from tests.fleet.test_reports import REPORT
 from tests.fleet.test_revision import REVISION
 
@@ -99,3 +107,42 @@ def test_a_forged_number_does_not_count() -> None:
     most = REVISION.number + MOST_STEP
     assert next_number(REVISION, [most], []) == most + 1
     assert next_number(REVISION, [most + 1], []) == REVISION.number + 1
+
+
+@pytest.mark.parametrize(
+    ("after", "told"),
+    [
+        ("{0},mission,,,\n", "it would remove 1 of 2 of mission, more than shrink_limit 20%, from"),
+        (
+            "{0},mission,,,esp\n",
+            (
+                "it would remove, or take services from, 2 of 2 of mission (1 removed, 1 "
+                "narrowed), more than shrink_limit 20%, on"
+            ),
+        ),
+    ],
+)
+def test_a_registry_that_loses_much_is_published_by_its_token_alone(after: str, told: str) -> None:
+    first = ROW.decode().partition(",mission")[0]
+    signer, fleet = Signer(), Store(Memory(), "national")  # type: ignore[arg-type]
+
+    def published(rows: str, token: str = "") -> str:
+        files = {"enforcer.yaml": MAIN, "registry.csv": HEADER + rows.encode()}
+        draft = Draft("enforcer.yaml", files, "noc", "", ("stable",), accepts_shrink=token)
+        done = publish(
+            fleet,
+            draft,
+            (signer.public,),
+            NOW,
+            lambda text, said: signer.sign(text.encode(), said).decode(),
+        )
+        return done.revision.accepts_shrink
+
+    assert published(f"{first},mission,,,\nR-2,198.51.101.0/24,mission,,,\n") == ""
+    with pytest.raises(RefusedError) as refused:
+        published(after.format(first))
+    said, _, token = str(refused.value).rpartition(" ")
+    assert said == (
+        f"{told} every gateway; check the registry files or, if it is meant, add: --accept-shrink"
+    )
+    assert published(after.format(first), token).startswith(token)
