@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
 
-from enforcer.cli.deciding import UnreachableError, decided, iso, show
-from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
-from enforcer.cli.terminal import instant, print_json, utc_short
+from enforcer.cli.deciding import UnreachableError, decided, iso, refused_here, show
+from enforcer.cli.main import EXIT_FAILED
+from enforcer.cli.terminal import instant, utc_short
 from enforcer.errors import PolicyError
 
 
@@ -49,22 +48,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _refused(args: argparse.Namespace, refused: PolicyError) -> int:
-    """Without a daemon and without a configuration nothing can be closed: what goes on, and how it
-    is ended all the same.
-    """
+    """What goes on, and how it is ended all the same."""
     fact = f"nothing is closed: no daemon runs, and {args.config} is refused"
-    said = f"{fact}; {_goes_on(args.id)}"
-    if args.format == "json":
-        nothing: dict[str, Any] = {
-            "warning": None,
-            "windows": [],
-            "occurrence": None,
-            "daemon": False,
-        }
-        print_json({"error": f"{refused}\n{said}", **nothing})
-    else:
-        print(f"{refused}\nenforcer: {said}", file=sys.stderr)
-    return EXIT_CONFIG
+    return refused_here(args, refused, f"{fact}; {_goes_on(args.id)}")
 
 
 def _goes_on(window: str) -> str:

@@ -9,12 +9,14 @@ from enforcer.cli.deciding import (
     decided,
     iso,
     let_values_be_negative,
+    refused_here,
     seconds,
     show,
     signed_span,
 )
 from enforcer.cli.main import EXIT_FAILED
-from enforcer.cli.terminal import instant
+from enforcer.cli.terminal import instant, utc_short
+from enforcer.errors import PolicyError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,4 +56,24 @@ def run(args: argparse.Namespace) -> int:
     except UnreachableError as error:
         print(f"enforcer: {error}", file=sys.stderr)
         return EXIT_FAILED
+    except PolicyError as error:
+        fact = f"nothing is confirmed: no daemon runs, and {args.config} is refused"
+        remedy = "mend the file, and confirm it again"
+        return refused_here(args, error, f"{fact}; {_goes_on(args.id)}; {remedy}")
     return show(args, answer, "confirmed")
+
+
+def _goes_on(window: str) -> str:
+    """Whether there is still something to confirm, and for how long."""
+    from enforcer.cli.arming import held_now
+    from enforcer.clock import SystemClock
+    from enforcer.policy.words import shown
+
+    held, now = held_now(), SystemClock().now()
+    name = shown(window)
+    if held.state is None:
+        return f"whether the kernel arms {name} is not known ({held.reason})"
+    if window not in held.armed:
+        return f"the kernel does not arm {name}"
+    until = utc_short(now + held.armed[window])
+    return f"the kernel arms {name} until {until} at the latest"

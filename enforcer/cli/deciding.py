@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from enforcer.cli.main import EXIT_FAILED
+from enforcer.cli.main import EXIT_CONFIG, EXIT_FAILED
 from enforcer.cli.terminal import Painter, measures_text, print_json, utc_short
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
@@ -171,6 +171,18 @@ def show(args: argparse.Namespace, answer: Answer, done: str) -> int:
     if answer.get("warning"):
         print(answer["warning"], file=sys.stderr)
     return EXIT_FAILED if answer["error"] else 0
+
+
+def refused_here(args: argparse.Namespace, refused: PolicyError, said: str) -> int:
+    """Without a daemon and without a configuration nothing can be decided: `said` is what was not
+    done, and what follows.
+    """
+    if args.format == "json":
+        nothing: Answer = {"warning": None, "windows": [], "occurrence": None, "daemon": False}
+        print_json({"error": f"{refused}\n{said}", **nothing})
+    else:
+        print(f"{refused}\nenforcer: {said}", file=sys.stderr)
+    return EXIT_CONFIG
 
 
 def _show_occurrence(args: argparse.Namespace, answer: Answer, done: str) -> None:

@@ -572,6 +572,31 @@ def test_without_a_daemon_and_with_a_broken_file_close_says_what_goes_on_and_wha
     assert [e["what"] for e in enforcer.record()].count("closed") == 0
 
 
+def test_without_a_daemon_and_with_a_broken_file_confirm_says_that_nothing_is_confirmed(
+    enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    declare = ("declare", "--for", "2h", *MARK, *WHY, "--id", "ddos", "--confirm-within", "5m")
+    assert enforcer(*declare)[0] == 0
+    running.stop()
+    monkeypatch.setattr(nft, "NftKernel", lambda: running.kernel)
+    (enforcer.etc / "windows.d" / "bad.yaml").write_text("- id: x\n\treason: y\n")
+    nothing = f"enforcer: nothing is confirmed: no daemon runs, and {enforcer.config} is refused; "
+    remedy = "; mend the file, and confirm it again"
+    code, out, err = enforcer("confirm", "ddos")
+    place, said = err.splitlines()
+    assert (code, out) == (78, "")
+    assert place == "windows.d/bad.yaml:2:1: has a tab; use spaces"
+    assert said.startswith(f'{nothing}the kernel arms "ddos" until ')
+    assert said.endswith(f"Z at the latest{remedy}")
+    answer = enforcer.json("confirm", "ddos")
+    assert answer["error"].splitlines()[0] == place
+    assert (answer["daemon"], answer["windows"], answer["occurrence"]) == (False, [], None)
+    assert enforcer("confirm", "other")[2].splitlines()[1] == (
+        f'{nothing}the kernel does not arm "other"{remedy}'
+    )
+    assert [e["what"] for e in enforcer.record()] == ["declared"]
+
+
 def test_what_is_confirmed_without_a_daemon_is_told_with_the_end_of_its_lease(
     enforcer: Place, running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
