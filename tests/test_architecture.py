@@ -85,6 +85,7 @@ TESTED_BY: dict[str, str] = {
     "cli.registry_export": "cli/test_cli_registry.py",
     "cli.registry_import": "cli/test_cli_registry.py",
     "cli.registry_lint": "cli/test_cli_registry.py",
+    "cli.startable": "cli/test_status.py",
     "cli.windows_chart": "cli/test_cli_windows.py",
     "cli.windows_ics": "cli/test_cli_windows.py",
     "kernel.decode": "kernel/test_kernel_contract.py",

@@ -5,7 +5,6 @@ once, and then, for it takes them to read it, all of the registry.
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enforcer.cli.main import EXIT_CONFIG
@@ -16,7 +15,7 @@ from enforcer.errors import PolicyError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from enforcer.policy.model import Policy, Tls
+    from enforcer.policy.model import Policy
     from enforcer.schedule.orders import Orders
 
 # Of windows that are over, the last ones are named.
@@ -29,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from enforcer.cli.places import orders, past
+    from enforcer.cli.startable import require_tls
     from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
 
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
         with Waiting("reading the configuration"):
             now, standing = SystemClock().now(), orders()
             config = load_configuration(args.config, now, standing, past(now))
-        _require_tls(config.policy.metrics.tls, args.config)
+        require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)
     if args.format == "json":
@@ -67,20 +67,6 @@ def _over(policy: Policy, standing: Orders, now: datetime) -> str:
     ]
     before = "…, " if len(over) > _NAMED else ""
     return f" ({len(over):,} over: {before}{', '.join(over[-_NAMED:])})" if over else ""
-
-
-def _require_tls(tls: Tls | None, config: Path) -> None:
-    """Certificate and key fit, as far as this user may read them."""
-    from enforcer.observe.http.tls import TlsError, server_context
-    from enforcer.port import tls_files
-
-    if tls is None:
-        return
-    try:
-        server_context(tls_files(tls, config.absolute().parent))
-    except TlsError as error:
-        if not error.denied:
-            raise PolicyError([error.problem(config.name)]) from error
 
 
 def _refused(args: argparse.Namespace, error: PolicyError) -> int:

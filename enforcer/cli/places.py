@@ -54,16 +54,30 @@ def past(now: datetime) -> PastGuards:
     """Guard on the record, which the ceilings count. When the record cannot be read it is said on
     standard error: the daemon may refuse what is accepted here.
     """
+    try:
+        return _on_record(now)
+    except OSError as error:
+        place = error.filename or state_dir()
+        print(
+            f"{place}: {error.strerror}; guard of the past 30 days is not counted", file=sys.stderr
+        )
+        return ()
+
+
+def past_unsaid(now: datetime) -> PastGuards:
+    """As `past`; nothing is printed."""
+    try:
+        return _on_record(now)
+    except OSError:
+        return ()
+
+
+def _on_record(now: datetime) -> PastGuards:
+    """Raises OSError where there is a record that cannot be read."""
     from enforcer.observe.audit_files import KEEP_FOR, records
     from enforcer.observe.audit_windows import WORDS, History
 
     try:
         return History(records(state_dir(), WORDS)).guards(now, KEEP_FOR)
     except FileNotFoundError:
-        return ()
-    except OSError as error:
-        place = error.filename or state_dir()
-        print(
-            f"{place}: {error.strerror}; guard of the past 30 days is not counted", file=sys.stderr
-        )
         return ()

@@ -43,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
     except DeniedError as error:
         return _unanswered(args, str(error), denied=not isinstance(error, TurnedAwayError))
     except NoDaemonError as error:
-        return _unanswered(args, f"{error}; {error.remedy}")
+        return _unanswered(args, str(error), remedy=error.remedy)
     if args.format == "json":
         print_json(answer)
     elif "gateway" not in answer:
@@ -53,19 +53,42 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _unanswered(args: argparse.Namespace, reason: str, *, denied: bool = False) -> int:
+def _unanswered(
+    args: argparse.Namespace, reason: str, *, remedy: str = "", denied: bool = False
+) -> int:
+    """What the kernel does comes first: of large files it takes seconds to tell the remedy."""
     from enforcer.cli.arming import held_now
     from enforcer.clock import SystemClock
 
     held = held_now()
     now = SystemClock().now()
+    if args.format != "json":
+        paint, columns = Painter(args), terminal_columns()
+        print("\n".join(unanswered_text(reason, held, now, paint, columns, denied=denied)))
+        sys.stdout.flush()
+    if remedy:
+        reason += _first_mended(args, now, held) + remedy
     if args.format == "json":
         print_json(unanswered_view(reason, held, now, denied=denied))
     else:
-        paint, columns = Painter(args), terminal_columns()
-        print("\n".join(unanswered_text(reason, held, now, paint, columns, denied=denied)))
         print(f"enforcer: {reason}", file=sys.stderr)
     return EXIT_FAILED
+
+
+def _first_mended(args: argparse.Namespace, now: datetime, held: Held) -> str:
+    """What is said between a daemon that does not answer and the advice to start one: where that
+    would be refused, what is to be mended first.
+    """
+    from enforcer.cli.startable import why_not
+
+    refused = why_not(args.config, now, held)
+    if refused is None:
+        return "; "
+    told = f"{counted(refused.count, 'mistake')}, the first: {refused.problems[0].for_all}"
+    return (
+        f"; a start with {args.config} would be refused:\n{told}\nmend that first, told in full by "
+        f"enforcer check --config {args.config}; then "
+    )
 
 
 def unanswered_view(

@@ -21,7 +21,7 @@ from enforcer.ruleset.transaction import ChainState, KernelState
 from enforcer.ruleset.vocabulary import Hook, Shaper
 from enforcer.schedule.orders import Order, Orders
 from enforcer.standing import write_orders
-from tests.cli.cli_worlds import MAIN, Place, window_text
+from tests.cli.cli_worlds import MAIN, REGISTRY, Place, window_text
 
 PLAIN = Painter(Namespace(color="never"))
 
@@ -157,6 +157,65 @@ def test_without_a_daemon_the_kernel_is_asked(place: Place, kernel: FakeKernel) 
     assert 540 < window["remaining_s"] <= 600
     until = datetime.fromisoformat(window["until"])
     assert timedelta(minutes=9) < until - place.now <= timedelta(minutes=11)
+
+
+def test_what_a_start_would_be_refused_for_is_told_before_the_advice_to_start(
+    place: Place, kernel: FakeKernel
+) -> None:
+    place.daemon(kernel).step()
+    place.write(main=MAIN.replace("lease: 10m", "lease: soon").replace("1gbit", "fast"))
+    said = place.run("status")
+    socket = place.run_dir / "control.sock"
+    fact, first, remedy = said.err.splitlines()
+    assert fact == (
+        f"enforcer: {socket}: no daemon answers (No such file or directory); "
+        f"a start with {place.config} would be refused:"
+    )
+    assert first.startswith("2 mistakes, the first: enforcer.yaml:2:")
+    assert "gateway.lease" in first
+    assert remedy == (
+        f"mend that first, told in full by enforcer check --config {place.config}; then "
+        "run: systemctl start enforcer"
+    )
+    assert (said.code, said.out.splitlines()[0]) == (1, "daemon  does not answer")
+    assert "ddos for 9m" in said.out, "what goes on is told all the same"
+    answer = place.run("status", "--format", "json").json
+    assert f"enforcer: {answer['error']}\n" == said.err
+    place.config.unlink()
+    first = place.run("status").err.splitlines()[1]
+    assert first.startswith(f"1 mistake, the first: {place.config}: does not exist; ")
+    # What its fleet publishes is elsewhere, and the unit knows where.
+    place.config.with_name("gateway.yaml").touch()
+    assert place.run("status").err.endswith("directory); run: systemctl start enforcer\n")
+
+
+def test_a_registry_that_would_be_refused_is_told_unless_the_last_good_may_be_in_force(
+    place: Place, kernel: FakeKernel
+) -> None:
+    place.write(registry=REGISTRY + "R-9,198.51.100.1/24,software-house,,,\n")
+    assert "\n1 mistake, the first: registry.csv:6:" in place.run("status").err
+    place.write()
+    place.daemon(kernel).step()
+    place.write(registry=REGISTRY + "R-9,198.51.100.1/24,software-house,,,\n")
+    assert "mistake" not in place.run("status").err
+    assert place.run("status").err.endswith("; run: systemctl start enforcer\n")
+
+
+@pytest.mark.parametrize(
+    "unread", ["enforcer.standing.read_orders", "enforcer.sources.files.read_whole"]
+)
+def test_who_may_not_read_what_the_daemon_reads_is_told_of_no_mistake(
+    place: Place, kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, unread: str
+) -> None:
+    def denied(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    place.write(windows="- {}\n")
+    assert "windows.d/w.yaml:1:" in place.run("status").err
+    monkeypatch.setattr(unread, denied)
+    said = place.run("status").err
+    assert len(said.splitlines()) == 1
+    assert said.endswith("; run: systemctl start enforcer\n")
 
 
 def test_nothing_armed_is_told_as_that(place: Place, kernel: FakeKernel) -> None:
