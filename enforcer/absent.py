@@ -5,12 +5,14 @@ In: the policy, and the devices of this network namespace or those that are miss
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from enforcer import log
 from enforcer.policy.model import Policy
 
 _REMEDY = "see: ip link"
+# Of the interfaces of a machine, so many are named.
+_NAMED = 5
 
 
 def missing_devices(policy: Policy, devices: Collection[str]) -> tuple[str, ...]:
@@ -57,4 +59,22 @@ def unguarded(policy: Policy, devices: Collection[str], windows: Collection[str]
     names = ", ".join(policy.gateway.uplinks)
     return (
         f"no uplink is there ({names}), so guard holds back nothing: {', '.join(guards)}; {_REMEDY}"
+    )
+
+
+def elsewhere(policy: Policy, devices: Sequence[str]) -> str | None:
+    """That no uplink is among `devices`, the likeliest first, whatever is on: a name is wrong, or
+    the files are another machine's. None where one is, or nothing is known.
+    """
+    there = [name for name in devices if name != "lo"]
+    uplinks = policy.gateway.uplinks
+    if not devices or not set(there).isdisjoint(uplinks):
+        return None
+    names = ", ".join(uplinks)
+    fact = f"{names} is not" if len(uplinks) == 1 else f"none of {names} is"
+    shown = ", ".join(there[:_NAMED]) or "none"
+    more = f" and {len(there) - _NAMED} more" if len(there) > _NAMED else ""
+    return (
+        f"gateway.uplinks: {fact} on this machine; interfaces that are: {shown}{more}; correct "
+        "the name, unless the files are for another machine"
     )

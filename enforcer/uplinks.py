@@ -1,4 +1,5 @@
-"""Which devices face the Internet, as the routes tell: those of the default routes.
+"""Which devices face the Internet, as the routes tell: those of the default routes; and which there
+are at all. Anybody may ask.
 
 In: the routes as /proc tells them. Out: device names, the ones of the lowest metric first.
 Source: fib_route_seq_show() in net/ipv4/fib_trie.c, rt6_info_route() in net/ipv6/route.c.
@@ -6,6 +7,7 @@ Source: fib_route_seq_show() in net/ipv4/fib_trie.c, rt6_info_route() in net/ipv
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 _UP, _REJECT = 0x1, 0x200
@@ -17,6 +19,18 @@ def default_devices(proc: Path = Path("/proc")) -> tuple[str, ...]:
         _ipv4(_lines(proc / "net" / "route")) + _ipv6(_lines(proc / "net" / "ipv6_route"))
     )
     return tuple(dict.fromkeys(device for _, device in found if device != "lo"))
+
+
+def devices_here() -> tuple[str, ...]:
+    """Every device of this network namespace, those of the default routes first; empty where the
+    kernel does not tell.
+    """
+    try:
+        there = {name for _, name in socket.if_nameindex()}
+    except OSError:
+        return ()
+    outward = [name for name in default_devices() if name in there]
+    return tuple(dict.fromkeys([*outward, *sorted(there)]))
 
 
 def _lines(path: Path) -> list[list[str]]:

@@ -27,10 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from enforcer.absent import elsewhere
     from enforcer.cli.places import orders, past
     from enforcer.cli.startable import require_tls
     from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
+    from enforcer.uplinks import devices_here
 
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
@@ -40,17 +42,23 @@ def run(args: argparse.Namespace) -> int:
         require_tls(config.policy.metrics.tls, args.config)
     except PolicyError as error:
         return _refused(args, error)
+    policy, registry = config.policy, config.registry
+    over, nowhere = _over(policy, standing, now), elsewhere(policy, devices_here())
     if args.format == "json":
-        print_json({"ok": True, "errors": []})
+        notes = [f"windows: {over}"] if over else []
+        notes += [nowhere] if nowhere else []
+        print_json({"ok": True, "errors": [], **({"notes": notes} if notes else {})})
     else:
-        policy, registry = config.policy, config.registry
+        paint = Painter(args)
         print(
-            Painter(args)("valid", "green") + f": {counted(len(policy.windows), 'window')}"
-            f"{_over(policy, standing, now)}, "
+            paint("valid", "green") + f": {counted(len(policy.windows), 'window')}"
+            f"{f' ({over})' if over else ''}, "
             f"{counted(len(policy.estates), 'estate')}, "
             f"{counted(len(registry), 'registration')} "
             f"in {counted(len(policy.registry.files), 'file')}"
         )
+        if nowhere:
+            print(paint(f"note: {nowhere}", "yellow"))
     return 0
 
 
@@ -66,7 +74,7 @@ def _over(policy: Policy, standing: Orders, now: datetime) -> str:
         if w.id not in ahead and next(occurrences(w, now, END), None) is None
     ]
     before = "…, " if len(over) > _NAMED else ""
-    return f" ({len(over):,} over: {before}{', '.join(over[-_NAMED:])})" if over else ""
+    return f"{len(over):,} over: {before}{', '.join(over[-_NAMED:])}" if over else ""
 
 
 def _refused(args: argparse.Namespace, error: PolicyError) -> int:

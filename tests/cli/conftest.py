@@ -18,6 +18,7 @@ def place(
     made = Place(tmp_path, capsys)
     monkeypatch.setenv("ENFORCER_RUN_DIR", str(made.run_dir))
     monkeypatch.setenv("ENFORCER_STATE_DIR", str(made.state_dir))
+    monkeypatch.setattr("enforcer.uplinks.devices_here", lambda: ("wan0", "lan0", "lo"))
     return made
 
 

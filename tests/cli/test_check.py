@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.cli.cli_worlds import MAIN, REGISTRY, Place
 
 
@@ -23,6 +25,33 @@ def test_windows_of_a_year_that_is_over_are_told(place: Place) -> None:
     place.write(windows=several)
     said = place.run("check").out
     assert said.startswith("valid: 5 windows (5 over: …, w2017, w2018, w2019), ")
+
+    (note,) = place.run("check", "--format", "json").json["notes"]
+    assert note == "windows: 5 over: …, w2017, w2018, w2019"
+
+
+def test_where_no_uplink_is_on_this_machine_it_is_valid_and_this_is_told(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wna0]"))
+    note = (
+        "gateway.uplinks: wna0 is not on this machine; interfaces that are: wan0, lan0; correct "
+        "the name, unless the files are for another machine"
+    )
+    said = place.run("check")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.splitlines() == [
+        "valid: 1 window, 1 estate, 4 registrations in 1 file",
+        f"note: {note}",
+    ]
+    answer = place.run("check", "--format", "json")
+    assert (answer.code, answer.json) == (0, {"ok": True, "errors": [], "notes": [note]})
+    place.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wna0, wan0]"))
+    assert "note" not in place.run("check").out
+    # What the kernel does not tell is not known to be wrong.
+    place.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wna0]"))
+    monkeypatch.setattr("enforcer.uplinks.devices_here", lambda: ())
+    assert "note" not in place.run("check").out
 
 
 def test_every_error_is_told_at_once_with_its_place(place: Place) -> None:

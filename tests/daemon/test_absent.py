@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from enforcer.absent import missing_devices, places, unguarded, warned
+from enforcer.absent import elsewhere, missing_devices, places, unguarded, warned
 from enforcer.policy.model import Gateway, Guard, Link, Mark, Once, Policy, Window
 
 AT = datetime(2026, 12, 1, 8, tzinfo=UTC)
@@ -46,3 +46,13 @@ def test_guard_without_any_uplink_is_a_problem_and_no_other_measure() -> None:
     assert unguarded(POLICY, {"wan1"}, on) is None
     assert unguarded(POLICY, (), ["exam"]) is None
     assert unguarded(POLICY, (), []) is None
+
+
+def test_files_of_another_machine_name_no_uplink_of_this_one() -> None:
+    assert elsewhere(POLICY, ("lo", "wan1")) is None
+    assert elsewhere(POLICY, ()) is None, "nothing is known"
+    fact = "gateway.uplinks: none of wan0, wan1 is on this machine; interfaces that are: "
+    remedy = "; correct the name, unless the files are for another machine"
+    assert elsewhere(POLICY, ("lo",)) == f"{fact}none{remedy}"
+    many = ("eth9", *(f"eth{n}" for n in range(7)), "lo")
+    assert elsewhere(POLICY, many) == f"{fact}eth9, eth0, eth1, eth2, eth3 and 3 more{remedy}"

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
+
+import pytest
 
 from enforcer import uplinks
 
@@ -29,3 +32,18 @@ def test_default_routes_of_both_families_the_lowest_metric_first(tmp_path: Path)
     (net / "ipv6_route").write_text("\n".join(v6) + "\n")
     assert uplinks.default_devices(tmp_path) == ("wan0", "wan1")
     assert uplinks.default_devices(tmp_path / "nowhere") == ()
+
+
+def test_every_device_is_told_those_of_the_default_routes_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    named = [(1, "lo"), (2, "eth1"), (3, "eth0"), (4, "wan0")]
+    monkeypatch.setattr(socket, "if_nameindex", lambda: named)
+    monkeypatch.setattr(uplinks, "default_devices", lambda: ("wan0", "gone"))
+    assert uplinks.devices_here() == ("wan0", "eth0", "eth1", "lo")
+
+    def refused() -> None:
+        raise OSError(97, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "if_nameindex", refused)
+    assert uplinks.devices_here() == ()
