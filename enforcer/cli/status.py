@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import (
     Painter,
+    cancelled,
     counted,
     fields,
     fitted,
@@ -209,7 +210,7 @@ def text(s: dict[str, Any], now: datetime, paint: Painter, columns: int | None =
                 w["id"],
                 w["state"],
                 _both(w, "starts_at"),
-                _both(w, "ends_at"),
+                _closes(w),
                 measures_text(w["measures"], stage=w.get("stage", False)),
             )
             for w in s["windows"]
@@ -265,6 +266,15 @@ def _armed(s: dict[str, Any], now: datetime, paint: Painter) -> str:
             line += f"{staged}, {span(left)} more, {until}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def _closes(window: dict[str, Any]) -> str:
+    """When it closes; of what is closed, when that was, as far as the daemon tells."""
+    if "closed_at" not in window:
+        return _both(window, "ends_at")
+    at = _both(window, "closed_at")
+    begins, closed = (datetime.fromisoformat(window[k]) for k in ("starts_at", "closed_at"))
+    return cancelled(at) if closed <= begins else at
 
 
 def _both(window: dict[str, Any], key: str) -> str:

@@ -101,6 +101,11 @@ def measures_text(names: Iterable[str], *, stage: bool) -> str:
     return ", ".join("guard (staged)" if stage and name == "guard" else name for name in names)
 
 
+def cancelled(closed_at: str) -> str:
+    """What stands in the place of the end of what was closed before it opened."""
+    return f"cancelled {closed_at}"
+
+
 def unless_confirmed(window: str, until: str) -> str:
     """What a window on trial is told with; `until` is its deadline for people."""
     return f"until {until} unless confirmed: enforcer confirm {window}"

@@ -15,6 +15,7 @@ from enforcer.cli.main import EXIT_FAILED
 from enforcer.cli.terminal import (
     Painter,
     both_times,
+    cancelled,
     counted,
     fitted,
     instant,
@@ -163,8 +164,7 @@ def _print_text(
             o.activation.id,
             o.state,
             both_times(o.activation.starts_at, o.activation.window),
-            both_times(o.activation.ends_at, o.activation.window),
-            span(o.activation.ends_at - o.activation.starts_at),
+            *_end(o),
             measures_text(o.activation.window.measure_names, stage=o.activation.window.stage),
         ]
         for o in found
@@ -191,6 +191,18 @@ def _print_text(
     print()
     for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
         print(line)
+
+
+def _end(o: Occurrence) -> tuple[str, str]:
+    """When it closes, or was closed, and how long it lasts by that."""
+    starts_at, ends_at = o.activation.starts_at, o.activation.ends_at
+    if o.state == "closed":
+        if o.closed_at is None:
+            return "early, not noted when", "-"
+        if o.closed_at <= starts_at:
+            return cancelled(both_times(o.closed_at, o.activation.window)), "-"
+        ends_at = min(ends_at, o.closed_at)
+    return both_times(ends_at, o.activation.window), span(ends_at - starts_at)
 
 
 def _hijri_date(activation: Activation) -> str:

@@ -29,11 +29,14 @@ def in_force(state: State, window: str, armed: Collection[str]) -> Shown:
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """One occurrence of a window and what became of it. `confirm_by`: on trial until then."""
+    """One occurrence of a window and what became of it. `confirm_by`: on trial until then.
+    `closed_at`: when it was closed, cancelled, or lapsed; None where it was not, or nobody noted.
+    """
 
     activation: Activation
     state: Shown
     confirm_by: datetime | None = None
+    closed_at: datetime | None = None
 
     @classmethod
     def of(cls, entry: Entry, now: datetime, armed: Collection[str] | None = None) -> Occurrence:
@@ -41,7 +44,8 @@ class Occurrence:
         until = entry.order.until if entry.order else None
         state, window = entry.state(now), entry.activation.id
         shown = state if armed is None else in_force(state, window, armed)
-        return cls(entry.activation, shown, until)
+        closed_at = entry.closed_at if state == "closed" else None
+        return cls(entry.activation, shown, until, closed_at)
 
 
 @dataclass(frozen=True, slots=True)

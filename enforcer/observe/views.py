@@ -29,9 +29,18 @@ def window_views(occurrences: Iterable[Occurrence]) -> list[dict[str, Any]]:
             "starts_at_local": _local(o.activation.starts_at, o.activation.window.zone),
             "ends_at_local": _local(o.activation.ends_at, o.activation.window.zone),
             **({"confirm_by": utc_text(o.confirm_by)} if o.confirm_by else {}),
+            **_closing_view(o),
         }
         for o in occurrences
     ]
+
+
+def _closing_view(o: Occurrence) -> dict[str, str]:
+    """`ends_at` stays what was declared: programs tell occurrences apart by it."""
+    if o.closed_at is None:
+        return {}
+    local = _local(o.closed_at, o.activation.window.zone)
+    return {"closed_at": utc_text(o.closed_at), "closed_at_local": local}
 
 
 def _local(instant: datetime, zone: tzinfo) -> str:

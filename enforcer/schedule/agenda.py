@@ -39,6 +39,12 @@ class Entry:
     def opens(self) -> bool:
         return opens(self.declared, self.order)
 
+    @property
+    def closed_at(self) -> datetime | None:
+        """Of what is closed: when somebody did, or it lapsed; None where that was not noted."""
+        order = self.order
+        return None if order is None else order.until or order.given_at
+
     def state(self, now: datetime) -> State:
         """What it is at `now`, by the schedule and the orders."""
         order = self.order

@@ -64,6 +64,30 @@ def test_a_window_closed_early_is_told_as_closed(place: Place) -> None:
     assert ddos["state"] == "closed"
 
 
+def test_a_closed_window_is_told_with_when_it_was_closed(place: Place) -> None:
+    hour, pkt = timedelta(hours=1), timedelta(hours=5)
+    begins, ends, shut = place.now - hour, place.now + hour, place.now - timedelta(minutes=53)
+    place.write(
+        windows=window_text("ddos", begins + pkt, ends + pkt, "Asia/Karachi")
+        + window_text("later", ends, ends + hour)
+        + window_text("old", begins, ends)
+    )
+    closed = Order("ddos", begins, ends, "closed", given_at=shut)
+    gone = Order("later", ends, ends + hour, "closed", given_at=shut)
+    unknown = Order("old", begins, ends, "closed")
+    write_orders(place.state_dir, Orders().given([closed, gone, unknown]))
+    rows = {line.split()[0]: line for line in place.run("windows").out.splitlines()[1:4]}
+    both = f"{shut + pkt:%Y-%m-%d %H:%M:%S} PKT ({shut:%Y-%m-%d %H:%M:%S}Z)"
+    assert f"  {both}  7m " in rows["ddos"]
+    assert f"  cancelled {shut:%Y-%m-%d %H:%M:%S}Z " in rows["later"]
+    assert "  early, not noted when  " in rows["old"]
+    views = {w["id"]: w for w in place.run("windows", "--format", "json").json}
+    assert views["ddos"]["ends_at"] == f"{ends:%Y-%m-%dT%H:%M:%SZ}", "as it was declared"
+    assert views["ddos"]["closed_at"] == f"{shut:%Y-%m-%dT%H:%M:%SZ}"
+    assert views["ddos"]["closed_at_local"] == f"{shut + pkt:%Y-%m-%dT%H:%M:%S}+05:00"
+    assert "closed_at" not in views["old"]
+
+
 def test_none_ahead_is_said(place: Place) -> None:
     place.write(windows="")
     said = place.run("windows", "--from", "2030-01-01T00:00:00Z", "--days", "1")

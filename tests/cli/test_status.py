@@ -97,6 +97,21 @@ def test_what_needs_a_hand_comes_first(place: Place, kernel: FakeKernel) -> None
     assert "drift     repaired 1 time" in found
 
 
+def test_a_closed_window_is_told_with_when_it_was_closed(place: Place, kernel: FakeKernel) -> None:
+    begins, ends = place.now - timedelta(hours=1), place.now + timedelta(hours=1)
+    shut = begins + timedelta(minutes=7)
+    closed = Order("ddos", begins, ends, "closed", given_at=shut)
+    write_orders(place.state_dir, Orders().given([closed]))
+    row = lines(place, kernel)[-1]
+    assert row.startswith("ddos    closed  ")
+    assert f"{begins:%H:%M:%S}Z  {shut:%Y-%m-%d %H:%M:%S}Z  guard" in row
+    begins, ends = place.now + timedelta(hours=1), place.now + timedelta(hours=2)
+    place.write(windows=window_text("ddos", begins, ends))
+    cancelled = Order("ddos", begins, ends, "closed", given_at=shut)
+    write_orders(place.state_dir, Orders().given([cancelled]))
+    assert f"Z  cancelled {shut:%Y-%m-%d %H:%M:%S}Z  guard" in lines(place, kernel)[-1]
+
+
 def test_feeds_are_told_with_what_is_wrong(place: Place, kernel: FakeKernel) -> None:
     daemon = place.daemon(kernel)
     daemon.step()
