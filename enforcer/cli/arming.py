@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from enforcer.errors import KernelError
 
 if TYPE_CHECKING:
     from enforcer.held import Held
+    from enforcer.policy.model import Activation
 
 
 def held_now() -> Held:
@@ -47,9 +48,30 @@ class Asked:
         due = None if self.status is None else self.status.get("due")
         return frozenset(map(str, due)) if isinstance(due, list) else None
 
-    @cached_property
+    @property
     def held(self) -> Held:
-        return held_now()
+        return self._read[0]
+
+    @cached_property
+    def _read(self) -> tuple[Held, datetime]:
+        """And when that was: what is left is of that instant, and a registry may be read since."""
+        from enforcer.clock import SystemClock
+
+        return held_now(), SystemClock().now()
+
+    def lets_go(self, on: Iterable[Activation]) -> dict[str, datetime]:
+        """When the kernel ends by itself which of the windows that are `on`, where that is before
+        their end; none while a daemon answers, which renews them.
+        """
+        if self.status is not None:
+            return {}
+        found = {}
+        for activation in on:
+            held, at = self._read
+            left = held.armed.get(activation.id)
+            if left is not None and is_sooner(at + left, activation.ends_at):
+                found[activation.id] = at + left
+        return found
 
 
 def asked() -> Asked:
@@ -64,6 +86,17 @@ def asked() -> Asked:
         return Asked(None, str(error), error.none_runs)
     except DeniedError as error:
         return Asked(None, str(error))
+
+
+def is_sooner(until: datetime, ends_at: datetime) -> bool:
+    """Whether what the kernel arms `until` then ends before `ends_at`."""
+    # What it was given is cut to milliseconds, and read a moment later.
+    return until <= ends_at - timedelta(seconds=2)
+
+
+def by_the_kernel(until: str, ends_at: str) -> str:
+    """What is said in the place of an end that the kernel does not wait for."""
+    return f"until {until} by the kernel's timer, by the schedule until {ends_at}"
 
 
 def armed_of(on: Collection[str], who: Asked) -> tuple[Collection[str] | None, str]:

@@ -111,12 +111,13 @@ def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
 
 def _ends_sooner(decision: Decision, now: datetime, kernel: Held) -> list[str]:
     """What is armed and stays by this decision, the kernel ends by itself where no daemon runs."""
+    from enforcer.cli.arming import is_sooner
+
     if (entry := decision.entry) is None or entry.state(now) != "armed":
         return []
     window, ends_at = entry.activation.id, entry.activation.ends_at
     left = kernel.armed.get(window)
-    # What the kernel was given is cut to milliseconds, and read a moment later.
-    if left is None or now + left > ends_at - timedelta(seconds=2):
+    if left is None or not is_sooner(now + left, ends_at):
         return []
     return [f"without one the kernel disarms {window} by itself at {utc_short(now + left)}"]
 

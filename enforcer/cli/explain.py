@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,7 +105,9 @@ def run(args: argparse.Namespace) -> int:
         print_json(answer)
     else:
         paint = Painter(args)
-        told = _text(answer, explained.windows, explained.at, paint, terminal_columns())
+        # Of another instant the schedule is told.
+        sooner = found.asked.lets_go(explained.windows) if args.at is None else {}
+        told = _text(answer, explained.windows, explained.at, sooner, paint, terminal_columns())
         print("\n".join(told))
         _warn(args, answer)
     if found.mistake is not None:
@@ -133,9 +135,11 @@ def _text(
     answer: dict[str, Any],
     activations: Sequence[Activation],
     at: datetime,
+    sooner: Mapping[str, datetime],
     paint: Painter,
     columns: int | None = None,
 ) -> list[str]:
+    """`sooner`: when the kernel ends windows by itself, before their end."""
     name = answer["verdict"]
     flow = answer["address"]
     flow += f" to {answer['to']}" if answer["to"] else ""
@@ -147,7 +151,7 @@ def _text(
     rows += [
         (
             "window",
-            f"{a.id}: {', '.join(a.window.measure_names)}, until {both_times(a.ends_at, a.window)}"
+            f"{a.id}: {', '.join(a.window.measure_names)}, {_until(a, sooner)}"
             + (", staged" if a.window.stage else ""),
         )
         for a in activations
@@ -170,6 +174,15 @@ def _text(
     files = paint(" BY FILES THAT ARE NOT IN FORCE", "red") if answer["in_force"] is False else ""
     first = f"{flow}: {paint(verdict_words(answer), _STYLES[name])}{supposed}{files}"
     return [*wrapped(first, columns), *fields(rows, columns)]
+
+
+def _until(a: Activation, sooner: Mapping[str, datetime]) -> str:
+    from enforcer.cli.arming import by_the_kernel
+
+    ends_at = both_times(a.ends_at, a.window)
+    if a.id not in sooner:
+        return f"until {ends_at}"
+    return by_the_kernel(both_times(sooner[a.id], a.window), ends_at)
 
 
 def _kernel_text(address: str, end: dict[str, Any], reason: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -97,15 +97,17 @@ def run(args: argparse.Namespace) -> int:
         replace(o, state="armed") if _shut(e, now) and o.activation.id in still else o
         for e, o in ((e, Occurrence.of(e, now, armed)) for e in every)
     ]
+    sooner = told.asked.lets_go(o.activation for o in found if o.state == "armed")
     if args.format == "json":
         more = {"in_force": False} if told.in_force is False else {}
-        print_json([{**view, **more} for view in window_views(found)])
+        views = zip(window_views(found), found, strict=True)
+        print_json([{**view, **more, **_kernel_view(o, sooner)} for view, o in views])
     elif args.format == "ics":
         print(calendar(found, told.ahead.policy.gateway.name, now), end="")
     elif not found:
         print(f"no window in {counted(args.days, 'day')} from {utc_short(after)}")
     else:
-        _print_text(args, found, after, before)
+        _print_text(args, found, (after, before), sooner, still)
     sys.stdout.flush()
     if armed is None and args.format != "ics":
         print(f"{', '.join(on)}: armed by the schedule alone: {why}", file=sys.stderr)
@@ -152,9 +154,24 @@ def _shut(entry: Entry, now: datetime) -> bool:
     return entry.state(now) == "closed" and _is_now(entry, now)
 
 
+def _kernel_view(o: Occurrence, sooner: Mapping[str, datetime]) -> dict[str, str]:
+    """`ends_at` stays the end by the schedule, as a daemon that starts would keep it."""
+    from enforcer.observe.views import utc_text
+
+    if o.state != "armed" or o.activation.id not in sooner:
+        return {}
+    return {"kernel_until": utc_text(sooner[o.activation.id])}
+
+
 def _print_text(
-    args: argparse.Namespace, found: Sequence[Occurrence], after: datetime, before: datetime
+    args: argparse.Namespace,
+    found: Sequence[Occurrence],
+    span_shown: tuple[datetime, datetime],
+    sooner: Mapping[str, datetime],
+    still: Collection[str],
 ) -> None:
+    """`sooner`: when the kernel ends windows by itself; `still`: which of them are closed."""
+    from enforcer.cli.arming import by_the_kernel
     from enforcer.cli.windows_chart import chart
 
     paint = Painter(args)
@@ -164,7 +181,7 @@ def _print_text(
             o.activation.id,
             o.state,
             both_times(o.activation.starts_at, o.activation.window),
-            *_end(o),
+            *_end(o, sooner),
             measures_text(o.activation.window.measure_names, stage=o.activation.window.stage),
         ]
         for o in found
@@ -188,14 +205,23 @@ def _print_text(
             until = both_times(o.confirm_by, o.activation.window)
             told = unless_confirmed(o.activation.id, until)
             print(paint(f"{o.activation.id}: on trial, {told}", "yellow"))
+    for o in found:
+        if o.state == "armed" and o.activation.id in sooner.keys() - still:
+            at = both_times(sooner[o.activation.id], o.activation.window)
+            until = by_the_kernel(at, both_times(o.activation.ends_at, o.activation.window))
+            print(paint(f"{o.activation.id}: {until}; only a daemon renews it", "yellow"))
     print()
-    for line in chart(found, after, before, shutil.get_terminal_size((100, 24)).columns):
+    for line in chart(found, *span_shown, shutil.get_terminal_size((100, 24)).columns):
         print(line)
 
 
-def _end(o: Occurrence) -> tuple[str, str]:
-    """When it closes, or was closed, and how long it lasts by that."""
+def _end(o: Occurrence, sooner: Mapping[str, datetime]) -> tuple[str, str]:
+    """When it closes, or was closed, and how long it lasts by that. `sooner`: when the kernel ends
+    it by itself.
+    """
     starts_at, ends_at = o.activation.starts_at, o.activation.ends_at
+    if o.state == "armed":
+        ends_at = sooner.get(o.activation.id, ends_at)
     if o.state == "closed":
         if o.closed_at is None:
             return "early, not noted when", "-"

@@ -4,6 +4,7 @@ cannot, that what they tell is not in force.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
@@ -209,6 +210,45 @@ def test_without_a_daemon_the_kernel_goes_on_with_what_it_was_given(orphaned: Pl
     late = f"{place.now + 2 * HOUR:%Y-%m-%dT%H:%M:%SZ}"
     answer = place.run("explain", "198.51.100.9", "--at", late, "--format", "json").json
     assert answer["windows"] == ["ddos"], "a daemon that starts takes the files"
+
+
+def test_without_a_daemon_the_end_is_that_of_the_kernels_timer(orphaned: Place) -> None:
+    """The lease of ten minutes; the schedule would have it for an hour."""
+    place, end = orphaned, f"{orphaned.now + HOUR:%Y-%m-%d %H:%M:%SZ}"
+    instant = r"([-\d]+ [:\d]+Z)"
+    timer = rf"until {instant} by the kernel's timer, by the schedule until {end}"
+    out = place.run("windows").out
+    told = re.search(rf"^ddos: {timer}; only a daemon renews it$", out, re.MULTILINE)
+    assert told is not None, out
+    until = datetime.fromisoformat(told[1])
+    assert timedelta(minutes=9) < until - place.now < timedelta(minutes=12)
+    row = out.splitlines()[1]
+    # Read again for each command, so it may be a second off.
+    assert row.startswith("ddos    armed  ")
+    assert end not in row
+    (view,) = place.run("windows", "--format", "json").json
+    assert ends([view]) == {"ddos": place.now + HOUR}
+    assert abs(datetime.fromisoformat(view["kernel_until"]) - until) < timedelta(seconds=2)
+    window = place.run("explain", *STRANGER).out.splitlines()[2]
+    assert re.fullmatch(rf"window      ddos: guard, mark, {timer}", window)
+    soon = f"{place.now + timedelta(minutes=30):%Y-%m-%dT%H:%M:%SZ}"
+    assert "kernel's timer" not in place.run("explain", *STRANGER, "--at", soon).out
+
+
+def test_while_a_daemon_answers_or_the_kernel_has_the_whole_time_the_end_is_the_schedules(
+    on: Place, kernel: FakeKernel
+) -> None:
+    for argv in (("windows",), ("explain", *STRANGER)):
+        assert "kernel's timer" not in on.run(*argv).out
+    on.write(windows=window_text("ddos", on.now - HOUR, on.now + HOUR, more="  lease: until-end\n"))
+    on.daemon(kernel).step()
+    (on.run_dir / "control.sock").rename(on.run_dir / "gone")
+    out = on.run("windows").out
+    assert out.splitlines()[1].startswith("ddos    armed  ")
+    assert "kernel's timer" not in out
+    assert "kernel_until" not in on.run("windows", "--format", "json").json[0]
+    assert "kernel's timer" not in on.run("explain", *STRANGER).out
+    (on.run_dir / "gone").rename(on.run_dir / "control.sock")
 
 
 def test_without_a_daemon_windows_tells_what_the_kernel_arms_and_what_the_files_add(

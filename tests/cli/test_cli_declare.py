@@ -518,6 +518,12 @@ def test_what_is_closed_without_a_daemon_and_armed_in_the_kernel_is_no_success(
     states = {w["id"]: w["state"] for w in enforcer.json("windows")}
     assert states == {"ddos": "armed", "other": "armed"}
     assert "ddos: closed, but the kernel still arms it, until" in enforcer("windows")[2]
+    out = enforcer("windows")[1]
+    assert "other: until " in out
+    assert "ddos: until " not in out, "a daemon would not renew it"
+    # Its ten minutes from now on, and not the two hours that it was declared for.
+    (row,) = [line for line in out.splitlines() if line.startswith("ddos ") and "armed" in line]
+    assert " 2h " not in row
     assert [e["what"] for e in enforcer.record()].count("closed") == 1
     assert enforcer("disarm")[0] == 0
     assert {w["state"] for w in enforcer.json("windows")} == {"closed"}
