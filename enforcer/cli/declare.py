@@ -9,6 +9,7 @@ import getpass
 import os
 import socket
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +28,7 @@ from enforcer.cli.terminal import instant_with_zone, print_json
 
 if TYPE_CHECKING:
     from enforcer.cli.declaring import Declaration
+    from enforcer.errors import Problem
     from enforcer.policy.model import Policy
     from enforcer.schedule.orders import Orders
 
@@ -68,10 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dry-run", action="store_true", help="check and print it; write nothing")
 
 
-_NOT_OVER_OTHERS = (
-    "nothing is declared, and what is in force stays; correct what is named, or move its file out "
-    "of windows.d, and declare again"
-)
+_NOTHING = "nothing is declared, and what is in force stays"
+_NOT_OVER_OTHERS = "correct what is named, or move its file out of windows.d, and declare again"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -96,13 +96,7 @@ def _refused(args: argparse.Namespace, why: str) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from enforcer.cli.declaring import (
-        end_first,
-        free_id,
-        of_options,
-        whole_seconds,
-        windows_file,
-    )
+    from enforcer.cli.declaring import end_first, free_id, whole_seconds, windows_file
     from enforcer.cli.places import orders, past
     from enforcer.clock import SystemClock
     from enforcer.errors import PolicyError
@@ -120,10 +114,13 @@ def _run(args: argparse.Namespace) -> int:
     try:
         present, _ = policy_alone(args.config, now, standing)
     except PolicyError as error:
+        # It is not in the files, and nothing is to be moved.
+        unknown = standing.unread is not None and set(error.problems) == {standing.unread}
+        said = _NOTHING if unknown else f"{_NOTHING}; {_NOT_OVER_OTHERS}"
         if args.format == "json":
-            _refused(args, f"{error}\n{_NOT_OVER_OTHERS}")
+            _refused(args, f"{error}\n{said}")
         else:
-            print(f"{error}\nenforcer: {_NOT_OVER_OTHERS}", file=sys.stderr)
+            print(f"{error}\nenforcer: {said}", file=sys.stderr)
         return EXIT_CONFIG
     window_id = args.id or free_id(starts_at, [w.id for w in present.windows])
     declared = _declaration(args, window_id, starts_at)
@@ -146,7 +143,7 @@ def _run(args: argparse.Namespace) -> int:
     try:
         policy, _ = policy_alone(args.config, now, standing, more, past=past(now))
     except PolicyError as error:
-        told = [of_options(p) if p.file == name else p for p in error.problems]
+        told = [_of_this(p, name, standing) for p in error.problems]
         raise PolicyError(told, error.count) from error
     if (refused := _refused_trial(args, policy, standing, now, window_id)) is not None:
         return _refused(args, refused)
@@ -155,6 +152,19 @@ def _run(args: argparse.Namespace) -> int:
         print_json(shown) if args.format == "json" else print(f"# {path}\n{text}", end="")
         return 0
     return _declare(args, path, text, window_id)
+
+
+def _of_this(problem: Problem, name: str, standing: Orders) -> Problem:
+    """A mistake in the file `name`, which is not written; or that nobody here knows whether it fits
+    beside other windows.
+    """
+    from enforcer.cli.declaring import of_options
+
+    if problem.file == name:
+        return of_options(problem)
+    if problem == standing.unread:
+        return replace(problem, message=f"{problem.message}; nothing is declared")
+    return problem
 
 
 def _over_before_confirmed(args: argparse.Namespace, starts_at: datetime, now: datetime) -> bool:

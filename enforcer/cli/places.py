@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import stat
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,23 +34,50 @@ def orders() -> Orders:
     from enforcer.schedule.orders import Orders
     from enforcer.standing import FILE, read_orders
 
+    path = state_dir() / FILE
     try:
         return read_orders(state_dir())
     except (OSError, ValueError) as error:
         fact = error.strerror if isinstance(error, OSError) else f"spoilt ({error})"
+        remedy = f"; {_who_may_read(path)}" if isinstance(error, PermissionError) else ""
         print(
-            f"{state_dir() / FILE}: {fact}; windows closed or confirmed are told as if they were "
-            "not",
+            f"{path}: {fact}; windows closed or confirmed are told as if they were not{remedy}",
             file=sys.stderr,
         )
-        return Orders(readable=False)
+        return _denied(path) if isinstance(error, PermissionError) else Orders(readable=False)
 
 
 def orders_unsaid() -> Orders:
     """As `orders`, for whoever has to know only what of the files is right: nothing is printed."""
-    from enforcer.standing import read_or_none_new
+    from enforcer.schedule.orders import Orders
+    from enforcer.standing import FILE, read_orders
 
-    return read_or_none_new(state_dir())[0]
+    try:
+        return read_orders(state_dir())
+    except PermissionError:
+        return _denied(state_dir() / FILE)
+    except (OSError, ValueError):
+        return Orders(readable=False)
+
+
+def _denied(path: Path) -> Orders:
+    from enforcer.errors import Problem
+    from enforcer.schedule.orders import Orders
+
+    fact = "may not be read by this user, so whether windows clash, or one of them was closed, is"
+    problem = Problem(str(path), 0, 0, "", f"{fact} not known; {_who_may_read(path)}")
+    return Orders(readable=False, unread=problem)
+
+
+def _who_may_read(path: Path) -> str:
+    """By the group of the file, or of its folder where that is closed to whoever asks."""
+    for place, bit in ((path, stat.S_IRGRP), (path.parent, stat.S_IXGRP)):
+        with suppress(OSError, KeyError):
+            found = place.stat()
+            if found.st_mode & bit and found.st_gid != 0:
+                return f"run as root or as a member of group {grp.getgrgid(found.st_gid).gr_name}"
+            return "run as root"
+    return "run as root"
 
 
 def past(now: datetime) -> PastGuards:

@@ -69,7 +69,7 @@ def check_schedule(
                 on.append(armed[-1])
     armed.sort()
     on.sort()
-    return problems + check_together(armed, on, estates, past, now)
+    return problems + check_together(armed, on, estates, past, now, orders.unread)
 
 
 def _too_many(one: Placed, number: int) -> Problem:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
+from enforcer.errors import Problem
 from enforcer.policy.model import Activation
 
 Word = Literal["closed", "confirmed", "trial"]
@@ -60,11 +61,14 @@ class Order:
 class Orders:
     """The orders in force, one for each occurrence at most, sorted.
 
-    `readable` is False when those of before are lost: then nothing new may be armed.
+    `readable` is False when those of before are lost: then nothing new may be armed. `unread` is
+    said in the place of a clash of windows, where they are there and whoever asks may not read
+    them: one of the windows may have been closed.
     """
 
     every: tuple[Order, ...] = ()
     readable: bool = True
+    unread: Problem | None = None
     _by_key: Mapping[tuple[str, datetime], Order] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,7 +81,7 @@ class Orders:
     def given(self, orders: Iterable[Order]) -> Orders:
         """These and new ones, which replace older ones about the same occurrences."""
         kept = {order.key: order for order in (*self.every, *orders)}
-        return Orders(tuple(sorted(kept.values())), self.readable)
+        return Orders(tuple(sorted(kept.values())), self.readable, self.unread)
 
     def ended_in(self, others: Orders) -> tuple[Order, ...]:
         """What `others` close and these do not, unless somebody has decided on it since."""
@@ -93,9 +97,8 @@ class Orders:
 
     def kept(self, now: datetime) -> Orders:
         """Without those that have made no difference for `KEPT_FOR`."""
-        return Orders(
-            tuple(o for o in self.every if o.forgettable_at + KEPT_FOR > now), self.readable
-        )
+        kept = tuple(o for o in self.every if o.forgettable_at + KEPT_FOR > now)
+        return Orders(kept, self.readable, self.unread)
 
     def lapsed(self, now: datetime) -> tuple[Order, ...]:
         """The trials that nobody confirmed in time."""

@@ -64,11 +64,12 @@ def check_together(
     estates: Sequence[Estate],
     past: PastGuards = (),
     now: datetime | None = None,
+    unread: Problem | None = None,
 ) -> list[Problem]:
     """Every conflict between occurrences, each pair or group of windows once. The ceilings of guard
     count `armed`, closed ones too, and `past` beside them; of these, `on` are on or may yet be, and
     they alone can clash in a mark or over a link. What is over and cannot be mended at `now` is no
-    conflict.
+    conflict. `unread` stands for every clash, as in `Orders`.
     """
     # Staged windows hold back nothing.
     guarding = [
@@ -88,9 +89,9 @@ def check_together(
     declared = {g.name for g in guarding}
     guarding += (_told(p, declared) for p in past)
     guarding.sort()
+    clashes = [*_marks(on), *_shares(on)]
     return [
-        *_marks(on),
-        *_shares(on),
+        *([unread] if clashes and unread is not None else clashes),
         *_guard_chains(guarding, estates),
         *_guard_budget(guarding),
     ]
