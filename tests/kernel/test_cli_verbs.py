@@ -6,11 +6,12 @@ import json
 import os
 import re
 import signal
+from datetime import datetime, timedelta
 
 import pytest
 
 from tests.cli.cli_worlds import MAIN, REGISTRY
-from tests.kernel.daemon_process import Gateway, eventually, stop
+from tests.kernel.daemon_process import PATIENCE_S, Gateway, eventually, stop
 
 pytestmark = pytest.mark.kernel
 
@@ -176,6 +177,22 @@ def test_status_with_the_daemon_without_it_and_without_rights(gateway: Gateway) 
     assert done.returncode == 1
     assert re.search(rf"armed   ddos for {left}\S+ \S+Z at the latest", done.stdout)
     assert "no daemon answers (Connection refused); run: systemctl start enforcer" in done.stderr
+    # The lease of ten minutes, of the hour that it was declared for.
+    timer = r"until (\S+ \S+Z) by the kernel's timer, by the schedule until (\S+ \S+Z)"
+    listed = gateway.run("windows")
+    told = re.search(rf"^ddos: {timer}; only", listed.stdout, re.MULTILINE)
+    assert told is not None, (listed.stdout, listed.stderr)
+    until, end = map(datetime.fromisoformat, told.groups())
+    assert end - until > timedelta(minutes=40)
+    assert re.search(timer, gateway.run("explain", "198.51.100.9").stdout)
+    declared = (gateway.folder / "windows.d/w.yaml").read_text()
+    gateway.write_windows("- {}\n")
+    done = gateway.run("status")
+    assert f"; a start with {gateway.config} would be refused:\n" in done.stderr
+    assert " mistakes, the first: windows.d/w.yaml:1:3: " in done.stderr
+    assert done.stderr.endswith("; then run: systemctl start enforcer\n")
+    assert gateway.spawn().wait(PATIENCE_S) == 78, "as it was told"
+    gateway.write_windows(declared)
     done = gateway.run("status", before=NO_CAPABILITIES)
     assert "armed   unknown (read: Operation not permitted; needs CAP_NET_ADMIN" in done.stdout
     assert "adopted" not in gateway.said()
