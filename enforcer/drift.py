@@ -72,6 +72,20 @@ class Suspicion:
         return {**self.trusted(known), **there.ledger}
 
 
+def vouched(
+    state: t.KernelState,
+    suspicion: Suspicion,
+    spoilt: frozenset[str],
+    left: Mapping[str, str] | None,
+) -> t.KernelState:
+    """The state with a ledger of what its maps are known to hold. `spoilt` are maps that do not
+    hold what it says. `left`: what it said after the last success (None: that does not count).
+    """
+    ledger = state.ledger if left is None else suspicion.remembered(state, left)
+    doubted = Suspicion(suspicion.sets | spoilt, suspicion.everything)
+    return replace(state, ledger=doubted.trusted(ledger))
+
+
 @dataclass(frozen=True, slots=True)
 class Settled:
     """What the kernel held after the last success, and the devices that it was compiled for."""

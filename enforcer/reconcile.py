@@ -11,10 +11,11 @@ import errno
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 
 from enforcer.adopting import left_over, spoilt_maps
-from enforcer.drift import Kind, Settled, Suspicion, drift
+from enforcer.drift import Kind, Settled, Suspicion, drift, vouched
 from enforcer.errors import KernelError, PromiseError
 from enforcer.lookup.tables import Stage, Tables
 from enforcer.policy.model import Activation, Policy
@@ -183,34 +184,26 @@ def reconcile(
         except KernelError as caught:
             # Whatever it was, the next read tells; a fault that stays is met again there.
             error, uncertain = caught, caught.errno != errno.ERESTART
+    planned = partial(diff, loaded=loaded, retire=retire)
     for attempt in range(1, ATTEMPTS + 1):
         change, sent = None, False
-        written: Mapping[str, str] | None
         try:
             # What is left of a timeout is told as of the read: compare it with that instant.
             seen_ns = now_ns()
-            state = kernel.read()
-            held, written = state, None
+            held = state = kernel.read()
             if settled is None and not done:
                 spoilt |= spoilt_maps(kernel, state, wanted.tables)
-            if settled is not None and error is None and not done:
-                state = replace(state, ledger=suspicion.remembered(state, settled.ledger))
-                written = held.ledger
-            if suspicion and not done:
-                state = replace(state, ledger=suspicion.trusted(state.ledger))
-            if spoilt:
-                state = replace(state, ledger=Suspicion(spoilt).trusted(state.ledger))
+            left = settled.ledger if settled is not None and error is None and not done else None
+            state = vouched(held, Suspicion() if done else suspicion, spoilt, left)
             active = _armable(wanted, state, seen_ns)
             front = not _front_can_wait(wanted.tables, state)
             desired, violations = _checked(wanted, active, state, front=front)
-            change = diff(desired, state, seen_ns, loaded=loaded, retire=retire, written=written)
+            change = planned(desired, state, seen_ns, written=held.ledger)
             if change is None and not front and not drifted:
                 # After a repair it comes with a later step: who flushed once may do so again, and
                 # must not find us busy with what is no hurry.
                 desired, violations = _checked(wanted, active, state, front=True)
-                change = diff(
-                    desired, state, seen_ns, loaded=loaded, retire=retire, written=written
-                )
+                change = planned(desired, state, seen_ns, written=held.ledger)
             if change is None or (done and _only_arms(change.operations)):
                 # Armed a moment ago; the next step looks again whether a timeout is right.
                 return Outcome(
