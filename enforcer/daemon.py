@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from itertools import islice
 
 from enforcer.absent import missing_devices, unguarded
 from enforcer.clock import Clock
@@ -360,7 +359,7 @@ class Daemon:
         last = self._last
         assert last is not None, "a step was made"
         devices = last.state.devices if last.state else frozenset()
-        nexts = islice(self.agenda(now).coming(now), SHOWN_WINDOWS)
+        nexts = self.agenda(now).foremost(now, SHOWN_WINDOWS)
         return Snapshot(
             policy=policy,
             config_error=self._refused.for_all if self._refused else None,

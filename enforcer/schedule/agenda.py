@@ -175,3 +175,18 @@ class Agenda:
             for e in self.every
             if e.activation.ends_at > now or (e.state(now) == "closed" and e.declared.ends_at > now)
         )
+
+    def foremost(self, now: datetime, most: int) -> list[Entry]:
+        """Of `coming`, in order: what is on, and of the rest what opens next before what was
+        closed; `most` of them, or as many as are on.
+        """
+        on: list[Entry] = []
+        ahead: list[Entry] = []
+        closed: list[Entry] = []
+        for e in self.coming(now):
+            if len(ahead) == most and e.activation.starts_at > now:
+                break
+            state = e.state(now)
+            (on if state == "armed" else closed if state == "closed" else ahead).append(e)
+        left = max(0, most - len(on))
+        return sorted([*on, *(ahead[:most] + closed)[:left]], key=_order)

@@ -105,6 +105,22 @@ def test_a_trial_has_an_edge_at_its_deadline_and_stays_in_sight_as_closed() -> N
     assert [e.state(INSIDE) for e in on_trial.coming(INSIDE)] == ["closed"]
 
 
+def test_a_night_of_closings_hides_nothing_that_is_on_or_opens_next() -> None:
+    closed = [replace(window(Once(STARTS, ENDS)), id=f"closed-{n:02}") for n in range(12)]
+    on = replace(window(Once(STARTS + MINUTES, ENDS)), id="on")
+    ahead = [replace(window(Once(ENDS + n * MINUTES, ENDS + DAY)), id=f"z{n}") for n in range(9)]
+    orders = Orders(tuple(replace(CLOSED, window=w.id) for w in closed))
+    every = Agenda.build(Timeline.ahead(policy(*closed, on, *ahead), INSIDE), orders)
+
+    def shown(most: int) -> list[str]:
+        return [e.activation.id for e in every.foremost(INSIDE, most)]
+
+    assert shown(10) == ["on", *(f"z{n}" for n in range(9))]
+    assert shown(12) == ["closed-00", "closed-01", "on", *(f"z{n}" for n in range(9))]
+    assert shown(3) == ["on", "z0", "z1"]
+    assert shown(0) == ["on"]
+
+
 def test_an_order_about_an_occurrence_that_is_no_longer_declared_does_nothing() -> None:
     elsewhere = replace(CONFIRMED, starts_at=STARTS + DAY, ends_at=ENDS + DAY, shift=-DAY)
     assert armed_at(policy(PROVISIONAL), Orders((elsewhere,)), INSIDE) == ()
