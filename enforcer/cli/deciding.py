@@ -90,10 +90,10 @@ def _decide_here(args: argparse.Namespace, decide: Decide) -> Answer:
     from enforcer.decisions import RefusedError, keep
     from enforcer.observe.snapshot import Occurrence
     from enforcer.observe.views import window_views
-    from enforcer.sources.files import load_policy
+    from enforcer.sources.files import policy_and_files
 
     now, before = SystemClock().now(), orders()
-    policy, registries = load_policy(args.config, now=now, orders=before, past=past(now))
+    policy, registries = policy_and_files(args.config, now, before, past(now))
     try:
         decision = decide(policy, before, now, me())
         warning = keep(state_dir(), before, stamped(decision, policy, registries))
@@ -143,13 +143,15 @@ def _still_armed(policy: Policy, decision: Decision, now: datetime, kernel: Held
 
 def stamped(decision: Decision, policy: Policy, registries: Mapping[str, bytes]) -> Decision:
     """With the digests of the policy and of the registry, as the daemon puts them on record; of a
-    registry with mistakes there is none.
+    registry with mistakes, or of which a file is missing, there is none.
     """
     from enforcer.sources.load import parse_all
 
     stamp = {"gateway": policy.gateway.name, "policy": policy.digest}
+    whole = registries.keys() >= set(policy.registry.files)
     with suppress(PolicyError):
-        stamp["registry"] = parse_all(registries, policy)[0].digest
+        if whole:
+            stamp["registry"] = parse_all(registries, policy)[0].digest
     events = (replace(e, more={**stamp, **e.more}) for e in decision.events)
     return replace(decision, events=tuple(events))
 

@@ -226,10 +226,26 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
         answer = {"error": str(error)}
     if answer["error"] and not answer.get("windows"):
         answer = {**answer, "error": f"{answer['error']}\n{_take_back(path)}"}
+    if answer.get("daemon") is False and not answer["error"]:
+        answer = {**answer, "warning": _without_registry(args, answer["warning"])}
     code = show(args, {**answer, "file": str(path)}, "declared")
     if code == 0 and args.format != "json" and local_windows(args.config.parent) is not None:
         print("on this gateway alone, whatever its fleet publishes; for all: enforcer publish")
     return code
+
+
+def _without_registry(args: argparse.Namespace, warning: str) -> str:
+    """Without a daemon: what keeps one that is started from taking the window."""
+    from enforcer.cli.startable import without_new_windows
+    from enforcer.clock import SystemClock
+
+    refused = without_new_windows(args.config, SystemClock().now())
+    if refused is None:
+        return warning
+    return (
+        f"{warning}\nthe registry files are refused, and until they are right a daemon that is "
+        f"started knows nothing of this window; mend them first: {refused}"
+    )
 
 
 def _take_back(path: Path) -> str:

@@ -142,12 +142,12 @@ def _remember(
     from enforcer.decisions import close_all, disarmed, keep
     from enforcer.observe.audit import record
     from enforcer.schedule.agenda import on_at
-    from enforcer.sources.files import load_policy
+    from enforcer.sources.files import policy_and_files
 
     now = SystemClock().now()
     before = orders()
     try:
-        policy, registries = load_policy(args.config, now=now, orders=before)
+        policy, registries = policy_and_files(args.config, now, before)
     except PolicyError:
         fact = f"{args.config} is refused, so the windows that are on are not noted"
         try:

@@ -7,12 +7,13 @@ It only reads.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from enforcer.cli.waiting import Waiting
-from enforcer.errors import PolicyError
+from enforcer.errors import PolicyError, Problem
 
 if TYPE_CHECKING:
     from enforcer.held import Held
@@ -29,16 +30,17 @@ def why_not(config: Path, now: datetime, held: Held) -> PolicyError | None:
     from enforcer.sources.files import RegistryError
     from enforcer.sources.load import load_configuration
     from enforcer.sources.reading import refusal
-    from enforcer.standing import read_orders
+    from enforcer.standing import FILE, read_orders
 
     if not os.path.lexists(config) and os.path.lexists(config.with_name("gateway.yaml")):
         return None
+    spoilt: list[Problem] = []
     try:
         orders = read_orders(state_dir())
     except PermissionError:
         return None
-    except (OSError, ValueError):
-        orders = Orders(readable=False)
+    except (OSError, ValueError) as error:
+        orders, spoilt = Orders(readable=False), [_spoilt(state_dir() / FILE, error)]
     try:
         with Waiting("reading the configuration"):
             loaded = load_configuration(config, now, orders, past_unsaid(now))
@@ -53,7 +55,40 @@ def why_not(config: Path, now: datetime, held: Held) -> PolicyError | None:
     else:
         return None
     denied = refusal(PermissionError())
-    return None if any(p.message == denied for p in found.problems) else found
+    if any(p.message == denied for p in found.problems):
+        return None
+    return PolicyError([*spoilt, *found.problems], found.count + len(spoilt)) if spoilt else found
+
+
+def _spoilt(path: Path, error: Exception) -> Problem:
+    """Before the mistakes that there may be for want of it: windows that were closed may clash."""
+    why = error.strerror if isinstance(error, OSError) else "is spoilt"
+    remedy = "mend it; or move it away, and what was closed out of windows.d as well"
+    return Problem(
+        str(path), 0, 0, "", f"{why}, so windows that were closed count as open; {remedy}"
+    )
+
+
+def without_new_windows(config: Path, now: datetime) -> str | None:
+    """The first that is wrong with the registry files: a daemon that is started goes by what was
+    last good then, or not at all. None where it would take them.
+    """
+    from enforcer.cli.places import orders_unsaid, past_unsaid, state_dir
+    from enforcer.policy.shrinking import refuse_shrinking
+    from enforcer.sources.lastgood import SpoiltError, read_last_good
+    from enforcer.sources.load import load_configuration
+
+    try:
+        with Waiting("reading the registry"):
+            loaded = load_configuration(config, now, orders_unsaid(), past_unsaid(now))
+        with suppress(OSError, SpoiltError):
+            kept = read_last_good(state_dir())
+            if kept is not None and kept.config == str(config.absolute()):
+                limit = loaded.policy.registry.shrink_limit
+                refuse_shrinking(kept.registry, loaded.registry, limit, now.date())
+    except PolicyError as error:
+        return error.problems[0].for_all
+    return None
 
 
 def require_tls(tls: Tls | None, config: Path) -> None:

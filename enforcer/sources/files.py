@@ -248,6 +248,16 @@ def policy_alone(
     )
 
 
+def policy_and_files(
+    config_path: Path, now: datetime, orders: Orders, past: PastGuards = ()
+) -> tuple[Policy, dict[str, bytes]]:
+    """As `load_policy`, without the registry files that cannot be read: for a decision that needs
+    none of them.
+    """
+    policy, _ = policy_alone(config_path, now, orders, past=past)
+    return policy, Reader(config_path.parent).every(policy.registry.files, REGISTRY_BYTES)
+
+
 def read_texts(
     config_path: Path,
     now: datetime | None = None,

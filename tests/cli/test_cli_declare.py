@@ -308,6 +308,33 @@ def test_beside_a_broken_file_of_another_it_says_what_became_of_this_one(enforce
     assert list(enforcer.files()) == ["other.yaml"]
 
 
+@pytest.mark.parametrize(
+    ("registry", "why"),
+    [
+        ("<html>", "registry.csv:1:1: is HTML or XML"),
+        (None, "registry.csv: does not exist"),
+    ],
+    ids=["broken", "gone"],
+)
+def test_without_a_daemon_no_decision_needs_a_registry_and_declare_says_what_one_is_for(
+    enforcer: Place, registry: str | None, why: str
+) -> None:
+    file = enforcer.etc / "registry.csv"
+    file.unlink()
+    if registry is not None:
+        file.write_text(registry)
+    declare = ("declare", "--for", "2h", *GUARD, *WHY, "--id", "need", "--confirm-within", "5m")
+    code, _, err = enforcer(*declare)
+    assert code == 0
+    assert (
+        "\nthe registry files are refused, and until they are right a daemon that is started knows "
+        f"nothing of this window; mend them first: {why}" in err
+    )
+    for verb in ("confirm", "close"):
+        code, _, err = enforcer(verb, "need")
+        assert (code, "refused" in err) == (0, False), err
+
+
 def test_on_a_fleets_gateway_it_is_written_where_no_revision_takes_it_away(
     enforcer: Place, tmp_path: Path
 ) -> None:

@@ -62,6 +62,15 @@ def test_it_works_with_a_broken_configuration_and_says_what_follows(
     assert (said.code, said.json["error"]) == (1, f"{refused}{later}")
 
 
+def test_what_is_on_is_noted_without_a_registry(place: Place, kernel: FakeKernel) -> None:
+    place.daemon(kernel).step()
+    place.config.with_name("registry.csv").unlink()
+    said = place.run("disarm")
+    assert (said.code, said.err) == (0, "")
+    place.write()
+    assert place.daemon(kernel).step().armed == ()
+
+
 def record(place: Place) -> list[tuple[str, str]]:
     lines = (place.state_dir / "audit.jsonl").read_text().splitlines()
     return [(told["what"], told["window"]) for told in map(json.loads, lines)]

@@ -216,6 +216,22 @@ def test_a_registry_that_would_be_refused_is_told_unless_the_last_good_may_be_in
     assert place.run("status").err.endswith("; run: systemctl start enforcer\n")
 
 
+def test_spoilt_orders_are_blamed_before_the_windows_that_clash_for_want_of_them(
+    place: Place, kernel: FakeKernel
+) -> None:
+    one = window_text("ddos", place.now, place.now + timedelta(hours=2))
+    other = one.replace("id: ddos", "id: other").replace("0x51", "0x52")
+    place.write(windows=one + other)
+    assert "\n1 mistake, the first: windows.d/w.yaml:" in place.run("status").err
+    place.state_dir.mkdir(exist_ok=True)
+    (place.state_dir / "orders.json").write_text("{")
+    assert (
+        f"\n2 mistakes, the first: {place.state_dir / 'orders.json'}: is spoilt, so windows that were "
+        "closed count as open; mend it; or move it away, and what was closed out of windows.d as "
+        "well\n"
+    ) in place.run("status").err
+
+
 @pytest.mark.parametrize(
     "unread", ["enforcer.standing.read_orders", "enforcer.sources.files.read_whole"]
 )
