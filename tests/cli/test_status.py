@@ -225,11 +225,10 @@ def test_spoilt_orders_are_blamed_before_the_windows_that_clash_for_want_of_them
     assert "\n1 mistake, the first: windows.d/w.yaml:" in place.run("status").err
     place.state_dir.mkdir(exist_ok=True)
     (place.state_dir / "orders.json").write_text("{")
-    assert (
-        f"\n2 mistakes, the first: {place.state_dir / 'orders.json'}: is spoilt, so windows that were "
-        "closed count as open; mend it; or move it away, and what was closed out of windows.d as "
-        "well\n"
-    ) in place.run("status").err
+    first = f"\n2 mistakes, the first: {place.state_dir / 'orders.json'}: is spoilt, so windows "
+    remedy = "mend it; or move it away, and what was closed out of windows.d as well\n"
+    told = place.run("status").err
+    assert f"{first}that were closed count as open; {remedy}" in told
 
 
 @pytest.mark.parametrize(
