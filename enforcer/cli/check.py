@@ -27,12 +27,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from enforcer.absent import elsewhere
     from enforcer.cli.places import orders, past
     from enforcer.cli.startable import require_tls
     from enforcer.clock import SystemClock
     from enforcer.sources.load import load_configuration
-    from enforcer.uplinks import devices_here
 
     try:
         # From now on, as the daemon looks: what is past can break nothing any more.
@@ -43,10 +41,9 @@ def run(args: argparse.Namespace) -> int:
     except PolicyError as error:
         return _refused(args, error)
     policy, registry = config.policy, config.registry
-    over, nowhere = _over(policy, standing, now), elsewhere(policy, devices_here())
+    over, notes = _over(policy, standing, now), _missing(policy)
     if args.format == "json":
-        notes = [f"windows: {over}"] if over else []
-        notes += [nowhere] if nowhere else []
+        notes = [*([f"windows: {over}"] if over else []), *notes]
         print_json({"ok": True, "errors": [], **({"notes": notes} if notes else {})})
     else:
         paint = Painter(args)
@@ -57,9 +54,21 @@ def run(args: argparse.Namespace) -> int:
             f"{counted(len(registry), 'registration')} "
             f"in {counted(len(policy.registry.files), 'file')}"
         )
-        if nowhere:
-            print(paint(f"note: {nowhere}", "yellow"))
+        for note in notes:
+            print(paint(f"note: {note}", "yellow"))
     return 0
+
+
+def _missing(policy: Policy) -> list[str]:
+    """What of the files is not on this machine, as far as that can be seen."""
+    from enforcer.absent import elsewhere, missing_devices, warned
+    from enforcer.uplinks import devices_here
+
+    if not (devices := devices_here()):
+        return []
+    if (nowhere := elsewhere(policy, devices)) is not None:
+        return [nowhere]
+    return (warned(policy, missing_devices(policy, devices)) or "").splitlines()
 
 
 def _over(policy: Policy, standing: Orders, now: datetime) -> str:

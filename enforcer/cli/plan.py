@@ -127,7 +127,8 @@ def run(args: argparse.Namespace) -> int:
             print(f"uplinks not there: {', '.join(missing)}; left out of the plan", file=sys.stderr)
         if unknown and change:
             print(f"registrations are not compared with those in force: {unknown}", file=sys.stderr)
-    return EXIT_CHANGES if change else 0
+    # What `reload` will refuse is not to be taken for nothing to do.
+    return EXIT_CHANGES if change or refused else 0
 
 
 def sampling(policy: Policy, state: KernelState) -> Sampling:

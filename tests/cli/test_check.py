@@ -47,6 +47,12 @@ def test_where_no_uplink_is_on_this_machine_it_is_valid_and_this_is_told(
     answer = place.run("check", "--format", "json")
     assert (answer.code, answer.json) == (0, {"ok": True, "errors": [], "notes": [note]})
     place.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wna0, wan0]"))
+    some = "uplink wna0 is not there: nothing that comes in by it is guarded; see: ip link"
+    assert place.run("check").out.splitlines()[1:] == [f"note: {some}"]
+    place.write(main=MAIN.replace("device: wan0", "device: wan00"))
+    link = "link wan: wan00 is not there: nothing is reserved on it; see: ip link"
+    assert place.run("check", "--format", "json").json["notes"] == [link]
+    place.write()
     assert "note" not in place.run("check").out
     # What the kernel does not tell is not known to be wrong.
     place.write(main=MAIN.replace("uplinks: [wan0]", "uplinks: [wna0]"))

@@ -149,3 +149,6 @@ def test_the_daemon_is_asked_what_becomes_of_the_registry(
     (asked,) = daemon_answers
     assert (asked["verb"], asked["config"]) == ("compare", str(place.config))
     assert place.run("plan", "--format", "json").json["reload_refused"].startswith("registry: 3")
+    place.daemon(kernel).step()
+    said = place.run("plan", "--format", "json")
+    assert (said.json["changes"], said.code) == (0, 2)
