@@ -10,7 +10,6 @@ force. Nothing is asked of the daemon but its status, and nothing is changed.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from enforcer.cli.arming import Asked, asked
-from enforcer.cli.main import EXIT_CONFIG
+from enforcer.cli.main import EXIT_CONFIG, failed
 from enforcer.cli.waiting import Waiting
 from enforcer.errors import PolicyError
 
@@ -97,10 +96,9 @@ def add_files_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def broken(error: PolicyError) -> int:
+def broken(args: argparse.Namespace, error: PolicyError) -> int:
     """Says what is wrong with files that are needed, and how to see all the same what is on."""
-    print(f"{error}\n{LOOK}", file=sys.stderr)
-    return EXIT_CONFIG
+    return failed(args, f"{error}\n{LOOK}", EXIT_CONFIG)
 
 
 def basis(

@@ -86,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
             registrations=True,
         )
     except PolicyError as error:
-        return broken(error)
+        return broken(args, error)
     by = found.now if args.at is None else found.ahead
     assert by.registry is not None, "explain reads it"
     tables = plan(RadixTree.build(by.registry, now.date()), by.policy.registry.kernel_memory_bytes)

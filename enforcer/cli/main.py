@@ -183,11 +183,9 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.flush()
     except PolicyError as error:
         whole = args.verb not in SERVICES or sys.stderr.isatty()
-        print(error if whole else error.for_all, file=sys.stderr)
-        return EXIT_CONFIG
+        return failed(args, str(error if whole else error.for_all), EXIT_CONFIG)
     except (KernelError, PromiseError) as error:
-        print(f"enforcer: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return failed(args, f"enforcer: {error}", EXIT_FAILED)
     except BrokenPipeError:
         # `enforcer windows | head`: the reader has seen enough.
         _silence_stdout()
@@ -216,6 +214,17 @@ def usage_error(verb: str, message: str) -> NoReturn:
     """For what argparse cannot see: arguments that do not fit together. Exits 64."""
     print(f"enforcer {verb}: {message}; see enforcer {verb} --help", file=sys.stderr)
     raise SystemExit(EXIT_USAGE)
+
+
+def failed(args: argparse.Namespace, why: str, code: int) -> int:
+    """Why nothing came of it: for people on standard error, for programs as an answer."""
+    if args.format == "json" and args.verb not in SERVICES:
+        from enforcer.cli.terminal import print_json
+
+        print_json({"error": why})
+    else:
+        print(why, file=sys.stderr)
+    return code
 
 
 def _silence_stdout() -> None:

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
             registrations=False,
         )
     except PolicyError as error:
-        return broken(error)
+        return broken(args, error)
     after = args.after or now
     before = after + timedelta(days=args.days)
     try:

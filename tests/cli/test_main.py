@@ -11,6 +11,7 @@ import pytest
 
 from enforcer import __version__
 from enforcer.cli.main import VERBS, main
+from enforcer.kernel.fake import FakeKernel
 from tests.cli.cli_worlds import Place
 
 
@@ -36,6 +37,18 @@ def test_global_options_stand_before_or_after_the_verb(place: Place) -> None:
     ):
         assert main(argv) == 0
         assert place._capture.readouterr().out == before.out
+
+
+@pytest.mark.parametrize("argv", [("plan",), ("windows",), ("explain", "198.51.100.1")])
+def test_what_comes_to_nothing_is_json_where_json_is_asked_for(
+    place: Place, kernel: FakeKernel, argv: tuple[str, ...]
+) -> None:
+    place.config.write_text("version: [\n")
+    for_people = place.run(*argv)
+    assert (for_people.code, for_people.out) == (78, "")
+    answer = place.run(*argv, "--format", "json")
+    assert (answer.code, answer.err) == (78, "")
+    assert answer.json == {"error": for_people.err.removesuffix("\n")}
 
 
 def test_an_option_whose_value_is_the_name_of_a_verb_is_no_verb(
