@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
@@ -86,16 +86,18 @@ def choose(
     kept: LastGood | None,
     held: Callable[[], KernelState],
     now: datetime,
+    today: Callable[[], tuple[Policy, Documents]],
     *,
     deadly: bool = False,
 ) -> Start:
     """`parse` reads kept documents as of now; `held` asks the kernel, and may raise KernelError.
-    `deadly`: the files are not even tried where the last good is in force (`loading`). Raises
-    PolicyError when the daemon must not start.
+    `today` reads the files without the registry, and may raise PolicyError. `deadly`: the registry
+    is not even tried where the last good is in force (`loading`). Raises PolicyError when the
+    daemon must not start.
     """
     if deadly and kept is not None:
         with suppress(PolicyError):
-            before = _kept_configuration(kept, parse, DEADLY)
+            before = _kept_configuration(kept, parse, today, DEADLY)
             if (plan := _in_force(before, held, now)) is not None:
                 return Start(before, DEADLY, kept.accepted_at, plan)
     try:
@@ -104,7 +106,7 @@ def choose(
     except RegistryError as error:
         if kept is None:
             raise
-        before = _kept_configuration(kept, parse, error)
+        before = _kept_configuration(kept, parse, today, error)
         if (plan := _in_force(before, held, now)) is None:
             raise
         return Start(before, error, kept.accepted_at, plan)
@@ -113,7 +115,8 @@ def choose(
         try:
             refuse_shrinking(kept.registry, files.registry, limit, now.date())
         except PolicyError as error:
-            return Start(_kept_configuration(kept, parse, error), error, kept.accepted_at)
+            before = _kept_configuration(kept, parse, today, error)
+            return Start(before, error, kept.accepted_at)
     return Start(files, plan=fitting)
 
 
@@ -126,16 +129,31 @@ def _fitting(files: Configuration, day: date) -> Planned:
 
 
 def _kept_configuration(
-    kept: LastGood, parse: Callable[[Documents], Policy], error: PolicyError
+    kept: LastGood,
+    parse: Callable[[Documents], Policy],
+    today: Callable[[], tuple[Policy, Documents]],
+    error: PolicyError,
 ) -> Configuration:
-    """What was kept, under today's rules. Raises `error` when they refuse it."""
+    """What was kept, under today's rules. Raises `error` when they refuse it. Where today's files
+    differ from it in windows alone, with these: who declared one while no daemon ran did not mean
+    the registry (decision 0046).
+    """
     try:
-        return Configuration(parse(kept.documents), kept.registry, kept.documents)
+        before = Configuration(parse(kept.documents), kept.registry, kept.documents)
+        with suppress(PolicyError):
+            policy, documents = today()
+            if _without_windows(policy) == _without_windows(before.policy):
+                return replace(before, policy=policy, documents=documents)
+        return before
     except PolicyError as stale:
         remedy = f"mend the files, or remove {FILE} from the state directory to begin anew"
         first = stale.problems[0].for_all
         log.error("last_good_refused", errors=stale.count, first=first, remedy=remedy)
         raise error from stale
+
+
+def _without_windows(policy: Policy) -> Policy:
+    return replace(policy, windows=(), digest="")
 
 
 def _in_force(

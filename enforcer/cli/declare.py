@@ -235,7 +235,7 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
 
 
 def _without_registry(args: argparse.Namespace, warning: str) -> str:
-    """Without a daemon: what keeps one that is started from taking the window."""
+    """Without a daemon: what may keep one from starting, and the window from opening."""
     from enforcer.cli.startable import without_new_windows
     from enforcer.clock import SystemClock
 
@@ -243,8 +243,9 @@ def _without_registry(args: argparse.Namespace, warning: str) -> str:
     if refused is None:
         return warning
     return (
-        f"{warning}\nthe registry files are refused, and until they are right a daemon that is "
-        f"started knows nothing of this window; mend them first: {refused}"
+        f"{warning}\nthe registry files are refused: a daemon that is started goes by the "
+        "registrations of before where these are in the kernel yet, and else does not start; mend "
+        f"them first: {refused}"
     )
 
 

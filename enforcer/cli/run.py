@@ -68,6 +68,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
     from enforcer.recorder import Recorder, refusal
     from enforcer.sampler import Sampler
     from enforcer.service import ITSELF, Places, Service
+    from enforcer.sources.files import policy_alone
     from enforcer.sources.load import load_configuration
     from enforcer.standing import held, read_or_none_new
     from enforcer.starting import DEADLY, choose, kept_before
@@ -99,6 +100,7 @@ def _start(config: Path, signals: Signals, opened: ExitStack, loading: Loading) 
             kept,
             _held,
             now,
+            lambda: policy_alone(config, now, orders, guarded=True, past=past),
             deadly=loading.gives_up,
         )
     except PolicyError as error:

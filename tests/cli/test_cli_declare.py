@@ -327,8 +327,9 @@ def test_without_a_daemon_no_decision_needs_a_registry_and_declare_says_what_one
     code, _, err = enforcer(*declare)
     assert code == 0
     assert (
-        "\nthe registry files are refused, and until they are right a daemon that is started knows "
-        f"nothing of this window; mend them first: {why}" in err
+        "\nthe registry files are refused: a daemon that is started goes by the registrations of "
+        "before where these are in the kernel yet, and else does not start; mend them first: "
+        f"{why}" in err
     )
     for verb in ("confirm", "close"):
         code, _, err = enforcer(verb, "need")

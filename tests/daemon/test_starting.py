@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from enforcer.sources.files import Documents, RegistryError
 from enforcer.sources.lastgood import FILE, SPOILT, LastGood, write_last_good
 from enforcer.sources.load import Configuration
 from enforcer.starting import DEADLY, Start, choose, kept_before
-from tests.daemon.daemon_worlds import BEFORE, OPENS, REGISTRY, World
+from tests.daemon.daemon_worlds import BEFORE, OPENS, REGISTRY, WINDOWS, World
 from tests.daemon.test_keeping import CONFIG, configuration
 
 BROKEN = RegistryError([Problem("registry.csv", 3, 1, "", "is broken; mend it")])
@@ -42,7 +43,15 @@ def start(
     def parse(documents: Documents) -> Policy:
         return documents.policy()
 
-    return choose(load, parse, kept, world.kernel.read, BEFORE + timedelta(days=days))
+    now = BEFORE + timedelta(days=days)
+    return choose(load, parse, kept, world.kernel.read, now, partial(today, world))
+
+
+def today(world: World) -> tuple[Policy, Documents]:
+    """What the files say but for the registry."""
+    made = configuration(world)
+    assert made.documents is not None
+    return made.policy, made.documents
 
 
 @pytest.fixture
@@ -84,6 +93,33 @@ def test_a_registry_broken_at_a_restart_leaves_in_force_what_is_in_force(ran: Wo
     assert start(ran, BROKEN, kept_of(ran), days=1).refused is BROKEN
 
 
+MORE = WINDOWS.replace("id: ddos", "id: more").replace("reserve: {link: wan, share: 40%}", "")
+
+
+@pytest.mark.parametrize("broken", [True, False])
+def test_a_window_that_was_declared_meanwhile_is_taken_with_the_registrations_of_before(
+    ran: World, broken: bool
+) -> None:
+    kept = kept_of(ran)
+    ran.windows += MORE
+    began = start(ran, BROKEN if broken else smaller(ran), kept)
+    assert began.refused is not None
+    assert {w.id for w in began.configuration.policy.windows} == {"ddos", "more"}
+    assert began.configuration.registry is kept.registry
+    assert began.configuration.documents == today(ran)[1]
+
+
+def test_what_else_was_changed_meanwhile_waits_for_the_registry_that_it_may_belong_to(
+    ran: World,
+) -> None:
+    kept = kept_of(ran)
+    ran.windows += MORE
+    ran.main = ran.main.replace("192.0.2.53/32", "192.0.2.54/32")
+    began = start(ran, BROKEN, kept)
+    assert began.configuration.policy == ran.daemon.config.policy
+    assert began.configuration.documents == kept.documents
+
+
 def test_nothing_is_begun_with_a_broken_registry() -> None:
     """After a reboot the kernel is empty: what is loaded would be new, so a person has to look."""
     world = World()
@@ -113,7 +149,7 @@ def test_a_kernel_that_cannot_be_asked_holds_nothing_that_is_known(ran: World) -
         raise BROKEN
 
     with pytest.raises(RegistryError):
-        choose(load, lambda d: d.policy(), kept_of(ran), denied, BEFORE)
+        choose(load, lambda d: d.policy(), kept_of(ran), denied, BEFORE, partial(today, ran))
 
 
 def test_files_that_killed_the_daemon_are_not_tried_where_the_last_good_is_in_force(
@@ -122,7 +158,10 @@ def test_files_that_killed_the_daemon_are_not_tried_where_the_last_good_is_in_fo
     def deadly() -> Configuration:
         raise AssertionError("it died of this")
 
-    began = choose(deadly, lambda d: d.policy(), kept_of(ran), ran.kernel.read, BEFORE, deadly=True)
+    began = choose(
+        *(deadly, lambda d: d.policy(), kept_of(ran), ran.kernel.read, BEFORE, partial(today, ran)),
+        deadly=True,
+    )
     assert began.refused is DEADLY
     assert began.accepted_at == BEFORE
 
@@ -131,6 +170,7 @@ def test_where_nothing_is_in_force_files_that_killed_the_daemon_are_tried_again(
     empty, files = World(), ran.configuration()
     began = choose(
         *(lambda: files, lambda d: d.policy(), kept_of(empty), empty.kernel.read, BEFORE),
+        partial(today, empty),
         deadly=True,
     )
     assert began == Start(files)
@@ -208,7 +248,7 @@ def test_what_was_kept_is_refused_when_todays_rules_refuse_it(ran: World) -> Non
         raise BROKEN
 
     with pytest.raises(RegistryError):
-        choose(load, stricter, kept_of(ran), ran.kernel.read, BEFORE)
+        choose(load, stricter, kept_of(ran), ran.kernel.read, BEFORE, partial(today, ran))
 
 
 def test_the_daemon_says_what_was_refused_until_the_files_are_right(ran: World) -> None:

@@ -154,8 +154,12 @@ def test_who_declares_a_window_in_need_waits_for_no_registry(
     eventually(lambda: b"need" in snapshot(gateway).read_bytes(), "it is kept as the last good")
 
     assert stop(process) == 0
+    meanwhile = gateway.run(*DECLARE, "meanwhile")
+    assert meanwhile.returncode == 0
+    assert "the registry files are refused: a daemon that is started goes by" in meanwhile.stderr
     gateway.start()
-    assert {"ddos", "need"} == set(gateway.status()["armed"])
+    assert {"ddos", "need", "meanwhile"} == set(gateway.status()["armed"])
+    assert gateway.status()["config"]["error"].startswith(why)
     assert prefixes(gateway) == whole
     assert gateway.run("close", "need").returncode == 0
 
