@@ -114,7 +114,9 @@ def test_after_a_refused_shrink_explain_lets_in_whom_the_kernel_lets_in(gateway:
     gateway.start()
     eventually((gateway.state_dir / "last-good").exists, "the daemon has its copy")
     fewer = REGISTRY.replace("R-1,198.51.100.0/24", "R-1,198.51.101.0/24")
-    gateway.write(main=MAIN.replace("90%", "20%"), registry=fewer)
+    # Another window, for by now it may be another second or not.
+    windows = gateway.window(starts_s=-1800)
+    gateway.write(main=MAIN.replace("90%", "20%"), registry=fewer, windows=windows)
     assert gateway.run("reload").returncode == 78
     done = gateway.run("explain", "198.51.100.9", "--to", "203.0.113.5", "--service", "udp/51820")
     assert (done.returncode, done.stderr) == (0, "")
