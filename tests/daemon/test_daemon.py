@@ -17,6 +17,7 @@ from enforcer.policy.shrinking import Loss, ShrinkError
 from enforcer.ruleset import transaction as t
 from enforcer.ruleset.measures import CounterName
 from enforcer.ruleset.vocabulary import RegisteredMap
+from enforcer.schedule.orders import Order, Orders
 
 HELD = "guard/ddos/held_back/ip4/unregistered"
 
@@ -428,3 +429,15 @@ def test_occurrences_say_what_became_of_them() -> None:
     for now, state in ((BEFORE, "next"), (INSIDE, "armed"), (AFTER, "past")):
         world.clock.at = now
         assert states() == [state]
+
+
+def test_people_see_what_is_on_after_a_night_of_closings() -> None:
+    world = World()
+    marks = WINDOWS.replace("    guard: {estate: concentrators}\n", "")
+    marks = marks.replace("    reserve: {link: wan, share: 40%}\n", "")
+    closed = [f"closed-{n:02}" for n in range(11)]
+    world.windows = "".join(marks.replace("id: ddos", f"id: {name}") for name in closed) + marks
+    world.start(Orders(tuple(Order(name, OPENS, CLOSES, "closed") for name in closed)))
+    world.step_at(INSIDE)
+    shown = {o.activation.id for o in world.daemon.snapshot().coming}
+    assert shown == {"ddos", *closed[:9]}
