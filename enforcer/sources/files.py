@@ -243,9 +243,11 @@ def policy_alone(
     past: PastGuards = (),
 ) -> tuple[Policy, Documents]:
     """As `load_policy` and `read_texts`, but no registry file is looked at."""
-    return _read_policy(
-        Reader(config_path.parent, guarded), config_path.name, now, orders, more, past
-    )
+    reader = Reader(config_path.parent, guarded)
+    read = _read_policy(reader, config_path.name, now, orders, more, past)
+    # Of a calendar's folder it is found out as late as this who may write to it.
+    reader.done()
+    return read
 
 
 def policy_and_files(

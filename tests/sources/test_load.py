@@ -93,6 +93,26 @@ def test_the_policy_is_read_anew_beside_the_registrations_in_force(etc: Path) ->
     assert after.documents.policy(NOW) == after.policy
 
 
+def test_a_calendar_that_others_may_exchange_is_refused_beside_them_too(etc: Path) -> None:
+    before = load_configuration(etc / "enforcer.yaml", NOW)
+    calendars = etc / "calendars"
+    calendars.mkdir(mode=0o755)
+    (calendars / "c.ics").write_text(
+        "BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:x\r\nBEGIN:VEVENT\r\nUID:1\r\n"
+        "DTSTART:20270101T080000Z\r\nDTEND:20270101T100000Z\r\n"
+        "END:VEVENT\r\nEND:VCALENDAR\r\n"
+    )
+    text = window_text("ddos", NOW, NOW + timedelta(hours=2)).splitlines(keepends=True)
+    times = [line for line in text if line.split(":")[0].strip() not in ("start", "end")]
+    times.insert(1, "  calendar: ../calendars/c.ics\n")
+    (etc / "windows.d" / "w.yaml").write_text("".join(times))
+    (etc / "registry.csv").unlink()
+    assert with_policy(etc / "enforcer.yaml", before, NOW, NO_ORDERS, ()).policy.windows
+    calendars.chmod(0o777)
+    with pytest.raises(PolicyError, match=r"^calendars: "):
+        with_policy(etc / "enforcer.yaml", before, NOW, NO_ORDERS, ())
+
+
 @pytest.mark.parametrize(
     ("there", "other"), [("registry.csv", "other.csv"), ("freelancer", "lone-wolf")]
 )
