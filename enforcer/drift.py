@@ -66,7 +66,7 @@ class Suspicion:
         """The ledger that is there; and of maps that it does not name any more, for somebody has
         emptied it, and that nobody has touched, what it said when it was `left`.
         """
-        if not self.told or self.everything:
+        if not self.told:
             return dict(there.ledger)
         known = {name: digest for name, digest in left.items() if name in there.sets}
         return {**self.trusted(known), **there.ledger}

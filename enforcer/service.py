@@ -49,11 +49,7 @@ from enforcer.saying import Saying
 from enforcer.scribe import Job
 from enforcer.signals import Signals
 from enforcer.sources.files import RegistryError
-from enforcer.sources.load import (
-    Configuration,
-    with_policy,
-    with_registry,
-)
+from enforcer.sources.load import Configuration, with_policy, with_registry
 from enforcer.strangers import Strangers
 
 # Who acts when nobody asked at the control socket.

@@ -236,10 +236,10 @@ def _declare(args: argparse.Namespace, path: Path, text: str, window_id: str) ->
 
 def _without_registry(args: argparse.Namespace, warning: str) -> str:
     """Without a daemon: what may keep one from starting, and the window from opening."""
-    from enforcer.cli.startable import without_new_windows
+    from enforcer.cli.startable import registry_refused
     from enforcer.clock import SystemClock
 
-    refused = without_new_windows(args.config, SystemClock().now())
+    refused = registry_refused(args.config, SystemClock().now())
     if refused is None:
         return warning
     return (

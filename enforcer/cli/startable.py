@@ -69,9 +69,9 @@ def _spoilt(path: Path, error: Exception) -> Problem:
     )
 
 
-def without_new_windows(config: Path, now: datetime) -> str | None:
-    """The first that is wrong with the registry files: a daemon that is started goes by what was
-    last good then, or not at all. None where it would take them.
+def registry_refused(config: Path, now: datetime) -> str | None:
+    """The first that is wrong with the registry files, for which a daemon that is started would go
+    by the last good ones or not at all. None where it would take them.
     """
     from enforcer.cli.places import orders_unsaid, past_unsaid, state_dir
     from enforcer.policy.shrinking import refuse_shrinking
